@@ -1,0 +1,1 @@
+//! Drawing: colour map, overlay, label, layout.

@@ -1,0 +1,46 @@
+//! Where finished frames go: one file per kind of sink behind the [`FrameSink`] trait.
+
+#[cfg(feature = "video")]
+mod ffmpeg;
+mod partial;
+mod still;
+
+#[cfg(feature = "video")]
+pub use ffmpeg::{EncodeOptions, FfmpegSink};
+pub use partial::PartialFile;
+pub use still::StillSink;
+
+use crate::error::Result;
+use crate::frame::{ColorSpec, Frame, PictureFormat};
+use crate::source::SourceEnd;
+
+/// Shape of every picture a sink receives (the layout may have made it larger than the source's).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PictureShape {
+    /// Width in pixels.
+    pub width: usize,
+    /// Height in pixels.
+    pub height: usize,
+    /// Sample layout.
+    pub format: PictureFormat,
+    /// Meaning of the samples.
+    pub color: ColorSpec,
+}
+
+/// Receives finished frames in order.
+///
+/// Nothing appears under the final name before [`finish`](Self::finish) succeeds; a sink that is dropped without it
+/// removes what it wrote.
+pub trait FrameSink {
+    /// Writes one frame, with the passthrough packets it carries before it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Output`](crate::ErrorKind::Output) if encoding or writing fails.
+    fn write(&mut self, frame: Frame) -> Result<()>;
+
+    /// Flushes, closes, and gives the output its final name. Returns how many frames were written.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Output`](crate::ErrorKind::Output) if the rest cannot be written.
+    fn finish(self: Box<Self>, end: SourceEnd) -> Result<u64>;
+}
