@@ -1,0 +1,223 @@
+//! Between pictures and colours: what a sample means, and pictures made from and turned into RGB bytes.
+
+use crate::frame::{ColorSpec, Picture, PictureFormat, Plane, Samples};
+
+/// What the sample codes of a picture stand for: its colour model, range and bit depth.
+///
+/// Codes follow ITU-T H.273 (equations 20 to 37 for the ranges, 38 to 46 for the matrices): a full-range code of
+/// n bits is `E * (2^n - 1)`, chroma around `2^(n-1)`; a limited one is `(219 E + 16) * 2^(n-8)` for Y', R, G, B and
+/// `(224 E + 128) * 2^(n-8)` for Cb and Cr.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SampleSpace {
+    /// (Kr, Kb), or `None` for RGB.
+    luma_weights: Option<(f64, f64)>,
+    luma: Quantizer,
+    chroma: Quantizer,
+    max_code: f64,
+}
+
+/// `code = offset + scale * value`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Quantizer {
+    offset: f64,
+    scale: f64,
+}
+
+impl Quantizer {
+    fn code(self, value: f64, max_code: f64) -> u16 {
+        (self.offset + self.scale * value)
+            .round()
+            .clamp(0.0, max_code) as u16
+    }
+
+    fn value(self, code: u16) -> f64 {
+        (f64::from(code) - self.offset) / self.scale
+    }
+}
+
+impl SampleSpace {
+    /// The space of pictures with this colour and depth (in bits, 8 to 16).
+    pub fn new(color: ColorSpec, bit_depth: u8) -> Self {
+        let bit_depth = bit_depth.clamp(8, 16);
+        let max_code = f64::from((1_u32 << bit_depth) - 1);
+        let unit = f64::from(1_u32 << (bit_depth - 8));
+        let (luma, chroma) = if color.is_full_range {
+            ((0.0, max_code), (128.0 * unit, max_code))
+        } else {
+            ((16.0 * unit, 219.0 * unit), (128.0 * unit, 224.0 * unit))
+        };
+        let quantizer = |(offset, scale)| Quantizer { offset, scale };
+        // The published weights have four decimals; f32 holds them with noise that f64 would carry on.
+        let exact = |weight: f32| (f64::from(weight) * 1e4).round() / 1e4;
+        Self {
+            luma_weights: color
+                .model
+                .luma_weights()
+                .map(|(kr, kb)| (exact(kr), exact(kb))),
+            luma: quantizer(luma),
+            chroma: quantizer(chroma),
+            max_code,
+        }
+    }
+
+    /// Sample codes of the three planes for a colour given as R', G', B' in 0..=1.
+    pub fn encode(&self, rgb: [f64; 3]) -> [u16; 3] {
+        let Some((kr, kb)) = self.luma_weights else {
+            return rgb.map(|value| self.luma.code(value, self.max_code));
+        };
+        let [red, green, blue] = rgb;
+        let luma = kr * red + (1.0 - kr - kb) * green + kb * blue;
+        [
+            self.luma.code(luma, self.max_code),
+            self.chroma
+                .code((blue - luma) / (2.0 * (1.0 - kb)), self.max_code),
+            self.chroma
+                .code((red - luma) / (2.0 * (1.0 - kr)), self.max_code),
+        ]
+    }
+
+    /// The inverse of [`encode`](Self::encode); codes outside the nominal range may give values outside 0..=1.
+    pub fn decode(&self, codes: [u16; 3]) -> [f64; 3] {
+        let Some((kr, kb)) = self.luma_weights else {
+            return codes.map(|code| self.luma.value(code));
+        };
+        let luma = self.luma.value(codes[0]);
+        let blue = luma + 2.0 * (1.0 - kb) * self.chroma.value(codes[1]);
+        let red = luma + 2.0 * (1.0 - kr) * self.chroma.value(codes[2]);
+        let green = (luma - kr * red - kb * blue) / (1.0 - kr - kb);
+        [red, green, blue]
+    }
+}
+
+impl Plane {
+    /// The sample at `x`, `y`; positions beyond the edge read the edge, an empty plane reads 0.
+    fn sample_clamped(&self, x: usize, y: usize) -> u16 {
+        let x = x.min(self.width.saturating_sub(1));
+        let y = y.min(self.height.saturating_sub(1));
+        let index = y * self.width + x;
+        match &self.samples {
+            Samples::U8(samples) => samples.get(index).copied().map_or(0, u16::from),
+            Samples::U16(samples) => samples.get(index).copied().unwrap_or(0),
+        }
+    }
+}
+
+impl Picture {
+    /// A full-range planar RGB picture from interleaved `rgb` bytes (`3 * width * height`, row-major).
+    /// Missing bytes read as black.
+    pub fn from_rgb8(width: usize, height: usize, rgb: &[u8]) -> Self {
+        let plane = |channel: usize| {
+            let mut samples: Vec<u8> = rgb.iter().skip(channel).step_by(3).copied().collect();
+            samples.resize(width * height, 0);
+            Plane {
+                width,
+                height,
+                samples: Samples::U8(samples),
+            }
+        };
+        Self {
+            width,
+            height,
+            format: PictureFormat::FULL_8,
+            color: ColorSpec::RGB,
+            planes: [plane(0), plane(1), plane(2)],
+        }
+    }
+
+    /// The picture as interleaved full-range RGB bytes (`3 * width * height`, row-major).
+    ///
+    /// Conversion is by the formulas of [`SampleSpace`] in f64; a subsampled chroma sample stands for its whole
+    /// block; depths above 8 bits are rounded to the nearest byte.
+    pub fn to_rgb8(&self) -> Vec<u8> {
+        let space = SampleSpace::new(self.color, self.format.bit_depth);
+        let (shift_x, shift_y) = self.format.chroma_shift;
+        let [luma, chroma_blue, chroma_red] = &self.planes;
+        let mut rgb = Vec::with_capacity(3 * self.width * self.height);
+        for y in 0..self.height {
+            for x in 0..self.width {
+                let (chroma_x, chroma_y) = (x >> shift_x, y >> shift_y);
+                let codes = [
+                    luma.sample_clamped(x, y),
+                    chroma_blue.sample_clamped(chroma_x, chroma_y),
+                    chroma_red.sample_clamped(chroma_x, chroma_y),
+                ];
+                // A float-to-int cast saturates, so out-of-gamut values are clipped.
+                rgb.extend(
+                    space
+                        .decode(codes)
+                        .map(|value| (value * 255.0).round() as u8),
+                );
+            }
+        }
+        rgb
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::ColorModel;
+
+    fn space(model: ColorModel, is_full_range: bool, bit_depth: u8) -> SampleSpace {
+        let color = ColorSpec {
+            model,
+            is_full_range,
+        };
+        SampleSpace::new(color, bit_depth)
+    }
+
+    #[test]
+    fn published_codes_of_black_white_and_primaries() {
+        let bt709 = space(ColorModel::YuvBt709, false, 8);
+        assert_eq!(bt709.encode([0.0; 3]), [16, 128, 128]);
+        assert_eq!(bt709.encode([1.0; 3]), [235, 128, 128]);
+        assert_eq!(bt709.encode([1.0, 0.0, 0.0]), [63, 102, 240]);
+        let bt601 = space(ColorModel::YuvBt601, false, 8);
+        assert_eq!(bt601.encode([1.0, 0.0, 0.0]), [81, 90, 240]);
+        assert_eq!(bt601.encode([0.0, 0.0, 1.0]), [41, 240, 110]);
+        let jpeg = space(ColorModel::YuvBt601, true, 8);
+        assert_eq!(jpeg.encode([0.0, 0.0, 1.0]), [29, 255, 107]);
+        let ten_bit = space(ColorModel::YuvBt2020, false, 10);
+        assert_eq!(ten_bit.encode([1.0; 3]), [940, 512, 512]);
+        let sixteen = space(ColorModel::Rgb, true, 16);
+        assert_eq!(sixteen.encode([1.0, 0.5, 0.0]), [65535, 32768, 0]);
+    }
+
+    #[test]
+    fn decoding_inverts_encoding_in_every_space() {
+        use ColorModel::{Rgb, YuvBt601, YuvBt709, YuvBt2020};
+        for model in [Rgb, YuvBt601, YuvBt709, YuvBt2020] {
+            for is_full_range in [false, true] {
+                for bit_depth in [8, 10, 12, 16] {
+                    let space = space(model, is_full_range, bit_depth);
+                    let color = [0.8, 0.35, 0.2];
+                    let tolerance = 2.0 / f64::from(1_u32 << bit_depth);
+                    for (got, want) in space.decode(space.encode(color)).into_iter().zip(color) {
+                        assert!((got - want).abs() <= tolerance, "{space:?}: {got} {want}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rgb_bytes_survive_the_way_through_planes() {
+        let bytes: Vec<u8> = (0..5 * 3 * 3).map(|value| value * 5).collect();
+        assert_eq!(Picture::from_rgb8(5, 3, &bytes).to_rgb8(), bytes);
+    }
+
+    #[test]
+    fn a_chroma_sample_colours_its_whole_block() {
+        let format = PictureFormat {
+            chroma_shift: (1, 1),
+            bit_depth: 10,
+        };
+        let color = ColorSpec {
+            model: ColorModel::YuvBt709,
+            is_full_range: false,
+        };
+        let red = SampleSpace::new(color, 10).encode([1.0, 0.0, 0.0]);
+        let picture = Picture::filled(3, 3, format, color, red);
+        assert_eq!(picture.to_rgb8(), [255, 0, 0].repeat(9));
+    }
+}
