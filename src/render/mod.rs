@@ -1,10 +1,18 @@
 //! Drawing: colour map, overlay, label, layout.
 
 mod colormap;
+mod glyphs;
+mod label;
+mod layout;
 mod overlay;
 mod palette;
 mod ramps;
+mod renderer;
+mod stencil;
 
 pub use colormap::ColorMap;
+pub use label::{LabelLine, LabelPainter};
+pub use layout::Layout;
 pub use overlay::Overlay;
 pub use palette::Palette;
+pub use renderer::{RenderOptions, Renderer};

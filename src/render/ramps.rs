@@ -2,6 +2,15 @@
 
 use std::ops::Range;
 
+/// Fraction bits of a ramp's running value: integers vectorise far better than floats, 8 bits are left for
+/// the palette index, and over 10,000 samples the rounded step strays less than 1/1000 of an index.
+const FRACTION_BITS: u32 = 24;
+
+/// Two's complement, so that adding a negative step wraps around to the right value.
+fn fixed_point(value: f64) -> u32 {
+    (value * f64::from(1_u32 << FRACTION_BITS)).round() as i64 as u32
+}
+
 /// How the samples of one axis of a plane lie on the cells of a map.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Axis {
@@ -51,9 +60,9 @@ struct Ramp {
     left: usize,
     right: usize,
     /// Share of the right cell in the first sample.
-    first_weight: f32,
+    first_weight: f64,
     /// Growth of that share from sample to sample.
-    weight_step: f32,
+    weight_step: f64,
 }
 
 /// The covered samples of an axis, cut into ramps: computed once per plane, used for each of its rows.
@@ -82,8 +91,8 @@ impl Ramps {
                 length: end - sample,
                 left,
                 right: if is_flat { left } else { left + 1 },
-                first_weight: (position - cell) as f32,
-                weight_step: axis.step as f32,
+                first_weight: position - cell,
+                weight_step: axis.step,
             });
             sample = end;
         }
@@ -97,12 +106,14 @@ impl Ramps {
             let Some((run, behind)) = rest.split_at_mut_checked(ramp.length) else {
                 return;
             };
-            let slope = row[ramp.right] - row[ramp.left];
-            // Half a step more, so that cutting off the fraction rounds.
-            let first = row[ramp.left] + slope * ramp.first_weight + 0.5;
-            let step = slope * ramp.weight_step;
-            for (offset, index) in run.iter_mut().enumerate() {
-                *index = (first + step * offset as i32 as f32) as i32 as u8;
+            let slope = f64::from(row[ramp.right] - row[ramp.left]);
+            // Half an index more, so that cutting off the fraction rounds.
+            let first = f64::from(row[ramp.left]) + slope * ramp.first_weight + 0.5;
+            let step = fixed_point(slope * ramp.weight_step);
+            let mut value = fixed_point(first);
+            for index in run {
+                *index = (value >> FRACTION_BITS) as u8;
+                value = value.wrapping_add(step);
             }
             rest = behind;
         }

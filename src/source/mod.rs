@@ -6,7 +6,7 @@ mod still;
 
 #[cfg(feature = "video")]
 pub use ffmpeg::{CopiedStream, FfmpegSource, StreamTemplate};
-pub use still::StillSource;
+pub use still::{StillSource, is_still_image};
 
 use crate::error::Result;
 use crate::frame::{ColorSpec, Frame, Orientation, PictureFormat, TimeBase};
