@@ -8,7 +8,7 @@ use crate::frame::{ColorSpec, Picture, PictureFormat, Plane, Samples};
 /// n bits is `E * (2^n - 1)`, chroma around `2^(n-1)`; a limited one is `(219 E + 16) * 2^(n-8)` for Y', R, G, B and
 /// `(224 E + 128) * 2^(n-8)` for Cb and Cr.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct SampleSpace {
+pub(crate) struct SampleSpace {
     /// (Kr, Kb), or `None` for RGB.
     luma_weights: Option<(f64, f64)>,
     luma: Quantizer,
@@ -37,7 +37,7 @@ impl Quantizer {
 
 impl SampleSpace {
     /// The space of pictures with this colour and depth (in bits, 8 to 16).
-    pub fn new(color: ColorSpec, bit_depth: u8) -> Self {
+    pub(crate) fn new(color: ColorSpec, bit_depth: u8) -> Self {
         let bit_depth = bit_depth.clamp(8, 16);
         let max_code = f64::from((1_u32 << bit_depth) - 1);
         let unit = f64::from(1_u32 << (bit_depth - 8));
@@ -61,7 +61,7 @@ impl SampleSpace {
     }
 
     /// Sample codes of the three planes for a colour given as R', G', B' in 0..=1.
-    pub fn encode(&self, rgb: [f64; 3]) -> [u16; 3] {
+    pub(crate) fn encode(&self, rgb: [f64; 3]) -> [u16; 3] {
         let Some((kr, kb)) = self.luma_weights else {
             return rgb.map(|value| self.luma.code(value, self.max_code));
         };
@@ -77,7 +77,7 @@ impl SampleSpace {
     }
 
     /// The inverse of [`encode`](Self::encode); codes outside the nominal range may give values outside 0..=1.
-    pub fn decode(&self, codes: [u16; 3]) -> [f64; 3] {
+    pub(crate) fn decode(&self, codes: [u16; 3]) -> [f64; 3] {
         let Some((kr, kb)) = self.luma_weights else {
             return codes.map(|code| self.luma.value(code));
         };
