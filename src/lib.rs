@@ -2,6 +2,7 @@
 pub mod error;
 pub mod frame;
 pub mod heatmap;
+pub mod model;
 pub mod pipeline;
 pub mod render;
 pub mod sink;

@@ -1,0 +1,3 @@
+//! The network: its weights and how they come to be.
+
+pub mod convert;
