@@ -8,9 +8,9 @@ pub use gradcam::GradCam;
 pub use layers::mean_of_layers;
 pub use target::{Score, Target, TargetChoice};
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::heatmap::Heatmap;
-use crate::model::{Activations, Classifier, TargetLayer};
+use crate::model::{Activations, Classifier, Forward, Prediction, TargetLayer, ranked};
 
 /// What an explainer works from: one picture's pass through the network.
 #[derive(Debug, Clone, Copy)]
@@ -33,4 +33,56 @@ pub trait Explainer: Send + Sync {
     /// # Errors
     /// [`ErrorKind::Compute`](crate::ErrorKind::Compute) if the backend fails.
     fn explain(&self, model: &dyn Classifier, view: LayerView<'_>, target: Target) -> Result<Heatmap>;
+}
+
+/// What a frame was explained as: the target, what the model saw, and the raw map.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation {
+    /// The class and score that the map is made for.
+    pub target: Target,
+    /// The target's place in the prediction.
+    pub target_prediction: Prediction,
+    /// The top classes, best first.
+    pub top: Vec<Prediction>,
+    /// The raw map.
+    pub heatmap: Heatmap,
+}
+
+/// Runs `explainer` for one forward pass over all `layers` (the mean of several).
+///
+/// # Errors
+/// As [`Explainer::explain`].
+pub fn explain_forward(
+    model: &dyn Classifier,
+    explainer: &dyn Explainer,
+    forward: &Forward,
+    layers: &[TargetLayer],
+    choice: TargetChoice,
+    score: Score,
+    top_k: usize,
+) -> Result<Explanation> {
+    let mut top = ranked(&forward.logits);
+    let class = match choice {
+        TargetChoice::Top1 => top.first().map_or(0, |prediction| prediction.index),
+        TargetChoice::Class(index) => index,
+    };
+    let target = Target { class, score };
+    let target_prediction = top.iter().find(|prediction| prediction.index == class).copied().ok_or_else(|| {
+        Error::new(ErrorKind::InvalidArgument, format!("class {class} is not one of the model's {}", top.len()))
+    })?;
+    let maps = layers
+        .iter()
+        .zip(&forward.activations)
+        .map(|(layer, activations)| {
+            let view = LayerView { layer: *layer, activations, logits: &forward.logits };
+            explainer.explain(model, view, target)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    top.truncate(top_k);
+    Ok(Explanation {
+        target,
+        target_prediction,
+        top,
+        heatmap: mean_of_layers(maps),
+    })
 }

@@ -1,5 +1,12 @@
 //! Wiring of the stages: threads, queues, order, cancellation. No maths.
 
 mod cancel;
+mod failure;
+mod offline;
+mod reorder;
+mod report;
+mod timing;
 
 pub use cancel::CancelToken;
+pub use offline::{Job, Options, run};
+pub use report::{Progress, Reporter, SilentReporter, StageTime, StageTimes, Summary};

@@ -1,0 +1,111 @@
+//! What a run tells its caller: progress on the way, a summary at the end.
+
+use std::ops::AddAssign;
+
+use serde::Serialize;
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress<'a> {
+    /// Frames written so far.
+    pub frames_done: u64,
+    /// How many there will be, by the container's word.
+    pub estimated_frames: Option<u64>,
+    /// Name of the current frame's top class.
+    pub top_class: &'a str,
+}
+
+/// Hears of progress. Called on the ordered thread after every frame, so it must be quick.
+pub trait Reporter: Send + Sync {
+    /// One more frame was written.
+    fn frame_done(&self, progress: Progress<'_>);
+}
+
+/// Says nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SilentReporter;
+
+impl Reporter for SilentReporter {
+    fn frame_done(&self, _progress: Progress<'_>) {}
+}
+
+/// Time of one stage over the whole run, all its threads together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct StageTime {
+    /// CPU time in milliseconds.
+    pub cpu_ms: f64,
+    /// Time blocked on the neighbouring stage in milliseconds.
+    pub wait_ms: f64,
+}
+
+impl AddAssign for StageTime {
+    fn add_assign(&mut self, other: Self) {
+        self.cpu_ms += other.cpu_ms;
+        self.wait_ms += other.wait_ms;
+    }
+}
+
+/// Time per stage. A worker that waits for a frame counts under `preprocess`, one that waits to hand on under `explain`;
+/// the ordered thread's wait for the next frame counts under `render`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct StageTimes {
+    /// Reading and decoding.
+    pub decode: StageTime,
+    /// Resizing and normalising.
+    pub preprocess: StageTime,
+    /// The network.
+    pub model: StageTime,
+    /// From activations to the raw map.
+    pub explain: StageTime,
+    /// Drawing.
+    pub render: StageTime,
+    /// Encoding and writing.
+    pub encode: StageTime,
+}
+
+impl AddAssign for StageTimes {
+    fn add_assign(&mut self, other: Self) {
+        self.decode += other.decode;
+        self.preprocess += other.preprocess;
+        self.model += other.model;
+        self.explain += other.explain;
+        self.render += other.render;
+        self.encode += other.encode;
+    }
+}
+
+/// What a run did. Serialises as the `--stats` file.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// Frames decoded.
+    pub frames_in: u64,
+    /// Frames written.
+    pub frames_out: u64,
+    /// Damaged packets and frames.
+    pub decode_errors: u64,
+    /// Duration of the run in seconds.
+    pub wall_s: f64,
+    /// Frames written per second.
+    pub fps: f64,
+    /// CPU time of the whole process during the run in seconds.
+    pub cpu_s: f64,
+    /// `cpu_s` per frame written, in milliseconds.
+    pub cpu_ms_per_frame: f64,
+    /// Largest resident memory of the process in MiB.
+    pub peak_rss_mb: f64,
+    /// Time per stage.
+    pub stages: StageTimes,
+    /// Arithmetic of the network.
+    pub precision: &'static str,
+    /// Where the network ran.
+    pub device: &'static str,
+    /// Instruction set of the network's kernels; `candle` leaves it to candle.
+    pub isa: &'static str,
+    /// Mean change of the drawn map between frames; `null` until it is measured.
+    pub flicker: Option<f64>,
+    /// Frames whose map had no positive value.
+    pub no_positive_evidence: u64,
+    /// Whether the run stopped on request.
+    #[serde(skip)]
+    pub was_cancelled: bool,
+}
