@@ -2,19 +2,16 @@
 //!
 //! The lines are rasterised once into a [`Stencil`] and the result is kept until they change.
 
+use super::canvas::Canvas;
 use super::glyphs::{GlyphCache, Weight};
-use super::stencil::{Coverage, Stencil};
+use super::stencil::Stencil;
 use crate::error::Result;
 use crate::frame::{Orientation, Picture, PictureFormat};
 
-/// Text height as a share of the upright picture's height.
+/// Text height (descender to ascender) as a share of the upright picture's height.
 const TEXT_SHARE: f32 = 0.032;
-/// Below this letters run together.
-const MINIMUM_TEXT_PIXELS: f32 = 11.0;
-/// How dark the box is: enough for white text on a white picture.
-const BOX_OPACITY: f32 = 0.62;
-/// How light the unfilled part of a bar is.
-const TRACK_OPACITY: f32 = 0.22;
+/// Below this letters run together: an em of 11 pixels.
+const MINIMUM_TEXT_PIXELS: f32 = 13.0;
 
 /// One line of a label.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -54,6 +51,8 @@ struct Metrics {
     ascent: usize,
     /// Height of the text of a line.
     text_height: usize,
+    /// Between a text and its bar.
+    bar_gap: usize,
     bar_height: usize,
     /// Between two lines.
     gap: usize,
@@ -77,6 +76,7 @@ impl LabelPainter {
                 padding: share(0.5),
                 ascent,
                 text_height: ascent + glyphs.descent().ceil() as usize,
+                bar_gap: share(0.06).max(1),
                 bar_height: share(0.14).max(2),
                 gap: share(0.3),
             },
@@ -175,7 +175,7 @@ impl LabelPainter {
             if let Some(fraction) = fraction {
                 canvas.draw_bar(
                     metrics.padding,
-                    top + metrics.text_height,
+                    top + metrics.text_height + metrics.bar_gap,
                     (content_width, metrics.bar_height),
                     *fraction,
                 );
@@ -188,109 +188,12 @@ impl LabelPainter {
 impl Metrics {
     fn line_height(&self, line: &LabelLine) -> usize {
         let bar = if line.fraction.is_some() {
-            self.bar_height
+            self.bar_gap + self.bar_height
         } else {
             0
         };
         self.text_height + bar
     }
-}
-
-/// The label as it looks upright, before it is fitted to a picture.
-struct Canvas {
-    width: usize,
-    height: usize,
-    margin: usize,
-    pixels: Vec<Coverage>,
-}
-
-impl Canvas {
-    fn dark_box(width: usize, height: usize, margin: usize) -> Self {
-        let radius = margin as f32 * 0.6;
-        let mut pixels = Vec::with_capacity(width * height);
-        for y in 0..height {
-            for x in 0..width {
-                let dark = BOX_OPACITY * rounded_coverage((x, y), (width, height), radius);
-                pixels.push(Coverage {
-                    dark,
-                    ..Coverage::default()
-                });
-            }
-        }
-        Self {
-            width,
-            height,
-            margin,
-            pixels,
-        }
-    }
-
-    /// Lays white over the pixel with this opacity.
-    fn add_light(&mut self, x: i32, y: i32, opacity: f32) {
-        if let Some(pixel) = self.pixel(x, y) {
-            *pixel = pixel.under(opacity);
-            pixel.light += opacity;
-        }
-    }
-
-    fn draw_bar(
-        &mut self,
-        left: usize,
-        top: usize,
-        (width, height): (usize, usize),
-        fraction: f32,
-    ) {
-        // `max` first: it turns what is not a number into 0.
-        let filled = width as f32 * fraction.max(0.0).min(1.0);
-        for y in top..top + height {
-            for x in 0..width {
-                let accent = (filled - x as f32).clamp(0.0, 1.0);
-                let track = TRACK_OPACITY * (1.0 - accent);
-                if let Some(pixel) = self.pixel((left + x) as i32, y as i32) {
-                    *pixel = pixel.under(accent + track);
-                    pixel.accent += accent;
-                    pixel.light += track;
-                }
-            }
-        }
-    }
-
-    fn pixel(&mut self, x: i32, y: i32) -> Option<&mut Coverage> {
-        let (x, y) = (usize::try_from(x).ok()?, usize::try_from(y).ok()?);
-        if x >= self.width {
-            return None;
-        }
-        self.pixels.get_mut(y * self.width + x)
-    }
-
-    fn into_stencil(
-        self,
-        picture_size: (usize, usize),
-        format: PictureFormat,
-        orientation: Orientation,
-    ) -> Stencil {
-        let (picture_width, picture_height) = picture_size;
-        let coded = orientation.to_coded(&self.pixels, self.width, self.height);
-        let (width, height) = orientation.upright_size(self.width, self.height);
-        // Two opposite corners of the box, as coded.
-        let corner =
-            |x: usize, y: usize| orientation.coded_position(x, y, picture_width, picture_height);
-        let first = corner(self.margin, self.margin);
-        let last = corner(self.margin + self.width - 1, self.margin + self.height - 1);
-        let origin = (first.0.min(last.0), first.1.min(last.1));
-        Stencil::new(&coded, (width, height), origin, picture_size, format)
-    }
-}
-
-/// How much of the pixel lies inside a rounded rectangle: 1 but near the corners.
-fn rounded_coverage((x, y): (usize, usize), (width, height): (usize, usize), radius: f32) -> f32 {
-    let beyond = |position: usize, length: usize| {
-        let center = position as f32 + 0.5;
-        let inset = center.min(length as f32 - center);
-        (radius - inset).max(0.0)
-    };
-    let distance = beyond(x, width).hypot(beyond(y, height));
-    (radius - distance + 0.5).clamp(0.0, 1.0)
 }
 
 #[cfg(test)]
@@ -336,7 +239,7 @@ mod tests {
         let at = |x: usize, y: usize| pixels[y * 400 + x];
         assert!((0..300).all(|y| at(0, y) == [128; 3]), "the margin stays");
         assert!((200..300).all(|y| (0..400).all(|x| at(x, y) == [128; 3])));
-        assert_eq!(at(7, 20), [49; 3], "128 times 1 - 0.62");
+        assert_eq!(at(9, 25), [49; 3], "128 times 1 - 0.62");
         let white = pixels.iter().filter(|pixel| pixel[0] > 240).count();
         assert!(white > 100, "{white} white pixels");
     }

@@ -1,5 +1,6 @@
 //! Drawing: colour map, overlay, label, layout.
 
+mod canvas;
 mod colormap;
 mod glyphs;
 mod label;

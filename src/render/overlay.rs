@@ -110,8 +110,8 @@ fn mix_map_rows(map: &NormalizedHeatmap, position: f32, mixed: &mut Vec<f32>) {
     mixed.clear();
     mixed.extend(row(upper).iter().zip(row(lower)).map(|(above, below)| {
         let value = above + (below - above) * weight;
-        // `max` first: it turns what is not a number into 0.
-        255.0 * value.max(0.0).min(1.0)
+        let value = if value.is_nan() { 0.0 } else { value };
+        255.0 * value.clamp(0.0, 1.0)
     }));
 }
 
