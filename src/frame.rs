@@ -33,7 +33,6 @@ impl TimeBase {
 }
 
 /// One decoded frame.
-#[derive(Debug)]
 pub struct Frame {
     /// Position in the stream.
     pub index: FrameIndex,

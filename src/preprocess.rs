@@ -32,14 +32,27 @@ impl ResizePolicy {
     /// Where the model's square of `size` pixels takes its content from, for a coded frame of `width` x `height`.
     fn geometry(self, width: usize, height: usize, size: usize) -> Geometry {
         let (w, h) = (width as f64, height as f64);
-        let whole = RectInFrame { x0: 0.0, y0: 0.0, x1: w, y1: h };
+        let whole = RectInFrame {
+            x0: 0.0,
+            y0: 0.0,
+            x1: w,
+            y1: h,
+        };
         match self {
-            Self::Stretch => Geometry { source: whole, inner: [0, 0, size, size] },
+            Self::Stretch => Geometry {
+                source: whole,
+                inner: [0, 0, size, size],
+            },
             Self::Crop => {
                 let side = w.min(h);
                 let (x0, y0) = ((w - side) / 2.0, (h - side) / 2.0);
                 Geometry {
-                    source: RectInFrame { x0, y0, x1: x0 + side, y1: y0 + side },
+                    source: RectInFrame {
+                        x0,
+                        y0,
+                        x1: x0 + side,
+                        y1: y0 + side,
+                    },
                     inner: [0, 0, size, size],
                 }
             }
@@ -48,7 +61,10 @@ impl ResizePolicy {
                 let fit = |length: f64| ((length * scale).round() as usize).clamp(1, size);
                 let (inner_width, inner_height) = (fit(w), fit(h));
                 let (left, top) = ((size - inner_width) / 2, (size - inner_height) / 2);
-                Geometry { source: whole, inner: [left, top, inner_width, inner_height] }
+                Geometry {
+                    source: whole,
+                    inner: [left, top, inner_width, inner_height],
+                }
             }
         }
     }
@@ -56,7 +72,10 @@ impl ResizePolicy {
     /// The rectangle of the coded frame that the whole heatmap covers. It is the frame itself for `Stretch`, lies inside
     /// it for `Crop`, and reaches outside for `Letterbox`.
     pub fn map_in_frame(self, width: usize, height: usize, size: usize) -> RectInFrame {
-        let Geometry { source, inner: [left, top, inner_width, inner_height] } = self.geometry(width, height, size);
+        let Geometry {
+            source,
+            inner: [left, top, inner_width, inner_height],
+        } = self.geometry(width, height, size);
         // The affine map that takes the inner rectangle to its source, applied to the whole square.
         let span = |start: f64, end: f64, offset: usize, length: usize| {
             let per_pixel = (end - start) / length as f64;
@@ -104,11 +123,17 @@ impl Preprocessor {
     /// [`ErrorKind::Compute`] if the picture is empty or its planes do not fit its size.
     pub fn run(&mut self, picture: &Picture, orientation: Orientation) -> Result<ModelInput> {
         let size = self.size;
-        let Geometry { source, inner: [left, top, width, height] } =
-            self.policy.geometry(picture.width, picture.height, size);
+        let Geometry {
+            source,
+            inner: [left, top, width, height],
+        } = self.policy.geometry(picture.width, picture.height, size);
         let mut planes = Vec::with_capacity(3);
         for (index, plane) in picture.planes.iter().enumerate() {
-            let (shift_x, shift_y) = if index == 0 { (0, 0) } else { picture.format.chroma_shift };
+            let (shift_x, shift_y) = if index == 0 {
+                (0, 0)
+            } else {
+                picture.format.chroma_shift
+            };
             let (scale_x, scale_y) = (f64::from(1 << shift_x), f64::from(1 << shift_y));
             let crop = RectInFrame {
                 x0: source.x0 / scale_x,
@@ -122,7 +147,10 @@ impl Preprocessor {
 
         let mut values = Vec::with_capacity(3 * size * size);
         for channel in 0..3 {
-            let (mean, deviation) = (self.normalization.mean[channel], self.normalization.deviation[channel]);
+            let (mean, deviation) = (
+                self.normalization.mean[channel],
+                self.normalization.deviation[channel],
+            );
             let samples = &rgb[self.normalization.channel_order[channel]];
             let mut square = vec![0.0f32; size * size]; // 0 is the mean colour
             for (row, line) in samples.chunks_exact(width).enumerate() {
@@ -150,16 +178,27 @@ impl Preprocessor {
         height: usize,
     ) -> Result<Vec<f32>> {
         let failed = |error: &dyn std::fmt::Display| {
-            Error::new(ErrorKind::Compute, format!("cannot resize a {}x{} plane: {error}", plane.width, plane.height))
-                .at_stage(Stage::Preprocess)
+            Error::new(
+                ErrorKind::Compute,
+                format!(
+                    "cannot resize a {}x{} plane: {error}",
+                    plane.width, plane.height
+                ),
+            )
+            .at_stage(Stage::Preprocess)
         };
         let (bytes, pixel_type): (&[u8], _) = match &plane.samples {
             Samples::U8(samples) => (samples, PixelType::U8),
             Samples::U16(samples) => (bytemuck::cast_slice(samples), PixelType::U16),
         };
         let to_u32 = |length: usize| u32::try_from(length).map_err(|error| failed(&error));
-        let source = ImageRef::new(to_u32(plane.width)?, to_u32(plane.height)?, bytes, pixel_type)
-            .map_err(|error| failed(&error))?;
+        let source = ImageRef::new(
+            to_u32(plane.width)?,
+            to_u32(plane.height)?,
+            bytes,
+            pixel_type,
+        )
+        .map_err(|error| failed(&error))?;
         let mut target = Image::new(to_u32(width)?, to_u32(height)?, pixel_type);
         let options = ResizeOptions::new()
             .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
@@ -169,11 +208,18 @@ impl Preprocessor {
             .resize(&source, &mut target, &options)
             .map_err(|error| failed(&error))?;
         Ok(match plane.samples {
-            Samples::U8(_) => target.buffer().iter().map(|sample| f32::from(*sample)).collect(),
+            Samples::U8(_) => target
+                .buffer()
+                .iter()
+                .map(|sample| f32::from(*sample))
+                .collect(),
             Samples::U16(_) => {
                 let unit = f32::from(1u16 << (bit_depth - 8));
                 let pairs = target.buffer().as_chunks::<2>().0;
-                pairs.iter().map(|pair| f32::from(u16::from_ne_bytes(*pair)) / unit).collect()
+                pairs
+                    .iter()
+                    .map(|pair| f32::from(u16::from_ne_bytes(*pair)) / unit)
+                    .collect()
             }
         })
     }
@@ -224,7 +270,11 @@ mod tests {
         let plane = |channel: usize| Plane {
             width,
             height,
-            samples: Samples::U8((0..width * height).map(|i| at(i % width, i / width)[channel]).collect()),
+            samples: Samples::U8(
+                (0..width * height)
+                    .map(|i| at(i % width, i / width)[channel])
+                    .collect(),
+            ),
         };
         Picture {
             width,
@@ -238,9 +288,14 @@ mod tests {
     #[test]
     fn caffe_normalisation_swaps_to_bgr_and_subtracts_the_mean() {
         let picture = rgb_picture(SIZE, SIZE, |_, _| [10, 20, 30]);
-        let input = preprocessor(ResizePolicy::Stretch).run(&picture, Orientation::default()).unwrap();
+        let input = preprocessor(ResizePolicy::Stretch)
+            .run(&picture, Orientation::default())
+            .unwrap();
         let plane = SIZE * SIZE;
-        for (channel, expected) in [30.0 - 103.939, 20.0 - 116.779, 10.0 - 123.68].iter().enumerate() {
+        for (channel, expected) in [30.0 - 103.939, 20.0 - 116.779, 10.0 - 123.68]
+            .iter()
+            .enumerate()
+        {
             assert_eq!(input.values[channel * plane + 777], *expected);
         }
     }
@@ -248,25 +303,50 @@ mod tests {
     #[test]
     fn limited_range_yuv_of_every_matrix_becomes_the_same_rgb() {
         // Pure red and mid grey, encoded by the standard's formula, must come back.
-        for model in [ColorModel::YuvBt601, ColorModel::YuvBt709, ColorModel::YuvBt2020] {
+        for model in [
+            ColorModel::YuvBt601,
+            ColorModel::YuvBt709,
+            ColorModel::YuvBt2020,
+        ] {
             let (kr, kb) = model.luma_weights().unwrap();
             for (is_full_range, depth) in [(false, 8u8), (true, 8), (false, 10)] {
                 let unit = f32::from(1u16 << (depth - 8));
-                let (offset, luma, chroma) = if is_full_range { (0.0, 255.0, 255.0) } else { (16.0, 219.0, 224.0) };
+                let (offset, luma, chroma) = if is_full_range {
+                    (0.0, 255.0, 255.0)
+                } else {
+                    (16.0, 219.0, 224.0)
+                };
                 let codes = [
                     offset + luma * kr,
                     128.0 - chroma * kr / (2.0 * (1.0 - kb)),
                     128.0 + chroma * 0.5,
                 ]
                 .map(|code| ((code * unit).round() as u16).min((256.0 * unit) as u16 - 1));
-                let format = PictureFormat { chroma_shift: (1, 1), bit_depth: depth };
-                let picture = Picture::filled(64, 48, format, ColorSpec { model, is_full_range }, codes);
-                let input = preprocessor(ResizePolicy::Stretch).run(&picture, Orientation::default()).unwrap();
+                let format = PictureFormat {
+                    chroma_shift: (1, 1),
+                    bit_depth: depth,
+                };
+                let picture = Picture::filled(
+                    64,
+                    48,
+                    format,
+                    ColorSpec {
+                        model,
+                        is_full_range,
+                    },
+                    codes,
+                );
+                let input = preprocessor(ResizePolicy::Stretch)
+                    .run(&picture, Orientation::default())
+                    .unwrap();
                 let rgb = [2, 1, 0].map(|channel: usize| {
                     input.values[channel * SIZE * SIZE] + Normalization::CAFFE.mean[channel]
                 });
                 for (value, expected) in rgb.iter().zip([255.0, 0.0, 0.0]) {
-                    assert!((value - expected).abs() < 2.0, "{model:?} {is_full_range} {depth}: {rgb:?}");
+                    assert!(
+                        (value - expected).abs() < 2.0,
+                        "{model:?} {is_full_range} {depth}: {rgb:?}"
+                    );
                 }
             }
         }
@@ -276,8 +356,13 @@ mod tests {
     fn a_rotated_frame_reaches_the_model_upright() {
         // Coded: left half bright. Turned clockwise: top half bright.
         let picture = rgb_picture(64, 32, |x, _| if x < 32 { [200; 3] } else { [0; 3] });
-        let turn = Orientation { quarter_turns: 1, is_mirrored: false };
-        let input = preprocessor(ResizePolicy::Stretch).run(&picture, turn).unwrap();
+        let turn = Orientation {
+            quarter_turns: 1,
+            is_mirrored: false,
+        };
+        let input = preprocessor(ResizePolicy::Stretch)
+            .run(&picture, turn)
+            .unwrap();
         let at = |x: usize, y: usize| input.values[y * SIZE + x];
         assert!(at(10, 10) > 50.0 && at(210, 10) > 50.0);
         assert!(at(10, 210) < -50.0 && at(210, 210) < -50.0);
@@ -286,34 +371,79 @@ mod tests {
     #[test]
     fn letterbox_fills_with_the_mean_colour_and_maps_back() {
         let picture = rgb_picture(200, 100, |_, _| [255; 3]);
-        let input = preprocessor(ResizePolicy::Letterbox).run(&picture, Orientation::default()).unwrap();
+        let input = preprocessor(ResizePolicy::Letterbox)
+            .run(&picture, Orientation::default())
+            .unwrap();
         let at = |x: usize, y: usize| input.values[y * SIZE + x];
         assert_eq!(at(100, 10), 0.0);
         assert_eq!(at(100, 112), 255.0 - 103.939);
         let rect = ResizePolicy::Letterbox.map_in_frame(200, 100, SIZE);
-        assert_eq!(rect, RectInFrame { x0: 0.0, y0: -50.0, x1: 200.0, y1: 150.0 });
+        assert_eq!(
+            rect,
+            RectInFrame {
+                x0: 0.0,
+                y0: -50.0,
+                x1: 200.0,
+                y1: 150.0
+            }
+        );
     }
 
     #[test]
     fn crop_sees_the_centre_and_maps_back_to_it() {
-        let picture = rgb_picture(300, 100, |x, _| if (100..200).contains(&x) { [255; 3] } else { [0; 3] });
-        let input = preprocessor(ResizePolicy::Crop).run(&picture, Orientation::default()).unwrap();
+        let picture = rgb_picture(300, 100, |x, _| {
+            if (100..200).contains(&x) {
+                [255; 3]
+            } else {
+                [0; 3]
+            }
+        });
+        let input = preprocessor(ResizePolicy::Crop)
+            .run(&picture, Orientation::default())
+            .unwrap();
         // The filter may reach one source pixel beyond the square, 224 / 100 pixels of the input.
         for row in input.values[..SIZE * SIZE].chunks_exact(SIZE) {
-            assert!(row[3..SIZE - 3].iter().all(|value| *value == 255.0 - 103.939));
+            assert!(
+                row[3..SIZE - 3]
+                    .iter()
+                    .all(|value| *value == 255.0 - 103.939)
+            );
         }
         let rect = ResizePolicy::Crop.map_in_frame(300, 100, SIZE);
-        assert_eq!(rect, RectInFrame { x0: 100.0, y0: 0.0, x1: 200.0, y1: 100.0 });
+        assert_eq!(
+            rect,
+            RectInFrame {
+                x0: 100.0,
+                y0: 0.0,
+                x1: 200.0,
+                y1: 100.0
+            }
+        );
     }
 
     #[test]
     fn extreme_shapes_do_not_fail() {
-        for policy in [ResizePolicy::Stretch, ResizePolicy::Crop, ResizePolicy::Letterbox] {
+        for policy in [
+            ResizePolicy::Stretch,
+            ResizePolicy::Crop,
+            ResizePolicy::Letterbox,
+        ] {
             for (width, height) in [(1, 1), (1, 1000), (1000, 1), (3, 2)] {
-                let format = PictureFormat { chroma_shift: (1, 1), bit_depth: 8 };
-                let color = ColorSpec { model: ColorModel::YuvBt709, is_full_range: false };
+                let format = PictureFormat {
+                    chroma_shift: (1, 1),
+                    bit_depth: 8,
+                };
+                let color = ColorSpec {
+                    model: ColorModel::YuvBt709,
+                    is_full_range: false,
+                };
                 let picture = Picture::filled(width, height, format, color, [100, 128, 128]);
-                assert!(preprocessor(policy).run(&picture, Orientation::default()).is_ok(), "{policy:?} {width}x{height}");
+                assert!(
+                    preprocessor(policy)
+                        .run(&picture, Orientation::default())
+                        .is_ok(),
+                    "{policy:?} {width}x{height}"
+                );
             }
         }
     }

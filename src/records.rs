@@ -92,7 +92,10 @@ pub const CARRIED: &str = "carried";
 
 /// Rows of a map, for [`Record::heatmap`].
 pub fn heatmap_rows(map: &Heatmap) -> Vec<Vec<f32>> {
-    map.values.chunks_exact(map.width.max(1)).map(<[f32]>::to_vec).collect()
+    map.values
+        .chunks_exact(map.width.max(1))
+        .map(<[f32]>::to_vec)
+        .collect()
 }
 
 /// File formats for records.
@@ -135,11 +138,16 @@ impl RecordsWriter {
             RecordsFormat::Jsonl => Output::Jsonl(output),
             RecordsFormat::Csv => {
                 let mut writer = csv::Writer::from_writer(output);
-                writer.write_record(CSV_COLUMNS).map_err(|error| write_error(name, error))?;
+                writer
+                    .write_record(CSV_COLUMNS)
+                    .map_err(|error| write_error(name, error))?;
                 Output::Csv(Box::new(writer))
             }
         };
-        Ok(Self { output, name: name.to_owned() })
+        Ok(Self {
+            output,
+            name: name.to_owned(),
+        })
     }
 
     /// Appends one record.
@@ -147,10 +155,13 @@ impl RecordsWriter {
     /// # Errors
     /// [`ErrorKind::Output`] if writing fails.
     pub fn write(&mut self, record: &Record) -> Result<()> {
-        let written: std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> = match &mut self.output {
-            Output::Jsonl(output) => writeln!(output, "{}", to_json(record)?).map_err(Into::into),
-            Output::Csv(writer) => writer.write_record(csv_cells(record)?).map_err(Into::into),
-        };
+        let written: std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> =
+            match &mut self.output {
+                Output::Jsonl(output) => {
+                    writeln!(output, "{}", to_json(record)?).map_err(Into::into)
+                }
+                Output::Csv(writer) => writer.write_record(csv_cells(record)?).map_err(Into::into),
+            };
         written.map_err(|error| {
             let frame = FrameIndex(record.frame);
             write_error(&self.name, error).at_frame(frame)
@@ -171,8 +182,20 @@ impl RecordsWriter {
 }
 
 const CSV_COLUMNS: [&str; 14] = [
-    "frame", "pts_s", "target_index", "target_wnid", "target_label", "score", "prob", "top", "layer", "method",
-    "heatmap", "peak_x", "peak_y", "flags",
+    "frame",
+    "pts_s",
+    "target_index",
+    "target_wnid",
+    "target_label",
+    "score",
+    "prob",
+    "top",
+    "layer",
+    "method",
+    "heatmap",
+    "peak_x",
+    "peak_y",
+    "flags",
 ];
 
 fn csv_cells(record: &Record) -> Result<[String; 14]> {
@@ -200,7 +223,11 @@ fn to_json(value: &impl Serialize) -> Result<String> {
 }
 
 fn write_error(name: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::caused_by(ErrorKind::Output, format!("cannot write records {name}"), error)
+    Error::caused_by(
+        ErrorKind::Output,
+        format!("cannot write records {name}"),
+        error,
+    )
 }
 
 #[cfg(test)]
@@ -237,10 +264,18 @@ mod tests {
         let record = Record {
             frame: 3,
             pts_s: 0.12,
-            target: RecordTarget { index: 1, wnid: "n1".into(), label: "a, \"b\"".into() },
+            target: RecordTarget {
+                index: 1,
+                wnid: "n1".into(),
+                label: "a, \"b\"".into(),
+            },
             score: 17.5,
             prob: 0.5,
-            top: vec![RecordTop { index: 1, label: "a, \"b\"".into(), prob: 0.5 }],
+            top: vec![RecordTop {
+                index: 1,
+                label: "a, \"b\"".into(),
+                prob: 0.5,
+            }],
             layer: "layer4".into(),
             method: "gradcam".into(),
             heatmap: vec![vec![1.0, -2.5]],
@@ -248,7 +283,8 @@ mod tests {
             flags: vec![CARRIED, NO_POSITIVE_EVIDENCE],
         };
         let output = Shared::default();
-        let mut writer = RecordsWriter::new(Box::new(output.clone()), format, "r", &header).unwrap();
+        let mut writer =
+            RecordsWriter::new(Box::new(output.clone()), format, "r", &header).unwrap();
         writer.write(&record).unwrap();
         writer.finish().unwrap();
         let bytes = output.0.lock().unwrap().clone();
@@ -258,7 +294,10 @@ mod tests {
     #[test]
     fn jsonl_has_a_header_line_and_a_line_per_frame() {
         let text = written(RecordsFormat::Jsonl);
-        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let lines: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
         assert_eq!(lines.len(), 2);
         assert_eq!(lines[0]["header"], true);
         assert_eq!(lines[1]["heatmap"][0][1], -2.5);
@@ -270,7 +309,9 @@ mod tests {
     fn csv_quotes_what_needs_it_and_keeps_the_map() {
         let text = written(RecordsFormat::Csv);
         assert!(text.starts_with("# {\"header\":true"));
-        let mut reader = csv::ReaderBuilder::new().comment(Some(b'#')).from_reader(text.as_bytes());
+        let mut reader = csv::ReaderBuilder::new()
+            .comment(Some(b'#'))
+            .from_reader(text.as_bytes());
         assert_eq!(reader.headers().unwrap(), CSV_COLUMNS.as_slice());
         let row = reader.records().next().unwrap().unwrap();
         assert_eq!(&row[4], "a, \"b\"");

@@ -18,7 +18,12 @@ impl Explainer for GradCam {
         "gradcam"
     }
 
-    fn explain(&self, model: &dyn Classifier, view: LayerView<'_>, target: Target) -> Result<Heatmap> {
+    fn explain(
+        &self,
+        model: &dyn Classifier,
+        view: LayerView<'_>,
+        target: Target,
+    ) -> Result<Heatmap> {
         let logit_weights = target.logit_weights(view.logits);
         let alphas = if view.layer == model.spec().last_layer() {
             closed_form_alphas(model.fully_connected(), &logit_weights, view.activations)
@@ -31,7 +36,11 @@ impl Explainer for GradCam {
 }
 
 /// `alpha_k = sum_j logit_weights[j] W[j,k] / Z`.
-fn closed_form_alphas(head: &FullyConnected, logit_weights: &[f64], activations: &Activations) -> Vec<f64> {
+fn closed_form_alphas(
+    head: &FullyConnected,
+    logit_weights: &[f64],
+    activations: &Activations,
+) -> Vec<f64> {
     let cells = (activations.height * activations.width) as f64;
     let mut alphas = vec![0.0; head.channels];
     for (row, weight) in head.weight.chunks_exact(head.channels).zip(logit_weights) {

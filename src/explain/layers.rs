@@ -17,7 +17,11 @@ pub fn mean_of_layers(maps: Vec<Heatmap>) -> Heatmap {
                 }
             }
         }
-        return Heatmap { width, height, values };
+        return Heatmap {
+            width,
+            height,
+            values,
+        };
     };
     single
 }
@@ -38,14 +42,21 @@ impl NormalizedHeatmap {
         let columns = coordinates(width, self.width);
         let mut values = Vec::with_capacity(width * height);
         for (top, bottom, down) in coordinates(height, self.height) {
-            let (top, bottom) = (&self.values[top * self.width..], &self.values[bottom * self.width..]);
+            let (top, bottom) = (
+                &self.values[top * self.width..],
+                &self.values[bottom * self.width..],
+            );
             for &(left, right, along) in &columns {
                 let upper = top[left] + (top[right] - top[left]) * along;
                 let lower = bottom[left] + (bottom[right] - bottom[left]) * along;
                 values.push(upper + (lower - upper) * down);
             }
         }
-        Self { width, height, values }
+        Self {
+            width,
+            height,
+            values,
+        }
     }
 }
 
@@ -55,14 +66,26 @@ mod tests {
 
     #[test]
     fn one_map_passes_through_raw() {
-        let map = Heatmap { width: 2, height: 1, values: vec![-3.0, 7.0] };
+        let map = Heatmap {
+            width: 2,
+            height: 1,
+            values: vec![-3.0, 7.0],
+        };
         assert_eq!(mean_of_layers(vec![map.clone()]), map);
     }
 
     #[test]
     fn several_maps_are_normalised_resized_and_averaged() {
-        let coarse = Heatmap { width: 1, height: 1, values: vec![5.0] };
-        let fine = Heatmap { width: 2, height: 1, values: vec![2.0, -1.0] };
+        let coarse = Heatmap {
+            width: 1,
+            height: 1,
+            values: vec![5.0],
+        };
+        let fine = Heatmap {
+            width: 2,
+            height: 1,
+            values: vec![2.0, -1.0],
+        };
         let mean = mean_of_layers(vec![coarse, fine]);
         assert_eq!((mean.width, mean.height), (2, 1));
         assert_eq!(mean.values, [1.0, 0.5]);
@@ -70,7 +93,11 @@ mod tests {
 
     #[test]
     fn resizing_uses_half_pixel_centres() {
-        let map = NormalizedHeatmap { width: 2, height: 1, values: vec![0.0, 1.0] };
+        let map = NormalizedHeatmap {
+            width: 2,
+            height: 1,
+            values: vec![0.0, 1.0],
+        };
         assert_eq!(map.resized(4, 1).values, [0.0, 0.25, 0.75, 1.0]);
     }
 }

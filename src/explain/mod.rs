@@ -32,7 +32,12 @@ pub trait Explainer: Send + Sync {
     ///
     /// # Errors
     /// [`ErrorKind::Compute`](crate::ErrorKind::Compute) if the backend fails.
-    fn explain(&self, model: &dyn Classifier, view: LayerView<'_>, target: Target) -> Result<Heatmap>;
+    fn explain(
+        &self,
+        model: &dyn Classifier,
+        view: LayerView<'_>,
+        target: Target,
+    ) -> Result<Heatmap>;
 }
 
 /// What a frame was explained as: the target, what the model saw, and the raw map.
@@ -67,14 +72,25 @@ pub fn explain_forward(
         TargetChoice::Class(index) => index,
     };
     let target = Target { class, score };
-    let target_prediction = top.iter().find(|prediction| prediction.index == class).copied().ok_or_else(|| {
-        Error::new(ErrorKind::InvalidArgument, format!("class {class} is not one of the model's {}", top.len()))
-    })?;
+    let target_prediction = top
+        .iter()
+        .find(|prediction| prediction.index == class)
+        .copied()
+        .ok_or_else(|| {
+            Error::new(
+                ErrorKind::InvalidArgument,
+                format!("class {class} is not one of the model's {}", top.len()),
+            )
+        })?;
     let maps = layers
         .iter()
         .zip(&forward.activations)
         .map(|(layer, activations)| {
-            let view = LayerView { layer: *layer, activations, logits: &forward.logits };
+            let view = LayerView {
+                layer: *layer,
+                activations,
+                logits: &forward.logits,
+            };
             explainer.explain(model, view, target)
         })
         .collect::<Result<Vec<_>>>()?;

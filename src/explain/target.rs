@@ -48,7 +48,9 @@ impl Target {
     /// numbers when `p_c` is close to 1.
     pub fn logit_weights(self, logits: &[f32]) -> Vec<f64> {
         match self.score {
-            Score::Logit => (0..logits.len()).map(|index| f64::from(u8::from(index == self.class))).collect(),
+            Score::Logit => (0..logits.len())
+                .map(|index| f64::from(u8::from(index == self.class)))
+                .collect(),
             Score::Softmax => {
                 let probabilities = softmax(logits);
                 let of_class = probabilities[self.class];
@@ -82,7 +84,10 @@ mod tests {
     #[test]
     fn softmax_weights_are_the_derivative_of_the_probability() {
         let logits = [1.0f32, 2.5, -0.5];
-        let target = Target { class: 1, score: Score::Softmax };
+        let target = Target {
+            class: 1,
+            score: Score::Softmax,
+        };
         let weights = target.logit_weights(&logits);
         let step = 1e-3f32;
         for index in 0..3 {
@@ -92,13 +97,21 @@ mod tests {
                 softmax(&logits)[1]
             };
             let numeric = (moved(step) - moved(-step)) / f64::from(2.0 * step);
-            assert!((weights[index] - numeric).abs() < 1e-4, "{index}: {} {numeric}", weights[index]);
+            assert!(
+                (weights[index] - numeric).abs() < 1e-4,
+                "{index}: {} {numeric}",
+                weights[index]
+            );
         }
     }
 
     #[test]
     fn softmax_weights_stay_contrastive_when_the_class_is_certain() {
-        let weights = Target { class: 0, score: Score::Softmax }.logit_weights(&[40.0, 0.0, 0.0]);
+        let weights = Target {
+            class: 0,
+            score: Score::Softmax,
+        }
+        .logit_weights(&[40.0, 0.0, 0.0]);
         assert!(weights[0] > 0.0 && weights[0] < 1e-16);
         assert!(weights.iter().sum::<f64>().abs() < 1e-30);
     }

@@ -16,11 +16,16 @@ impl Labels {
     /// A sentence that says which array is wrong and how.
     pub fn from_json(names: &str, wnids: &str) -> std::result::Result<Self, String> {
         let parse = |key: &str, json: &str| -> std::result::Result<Vec<String>, String> {
-            serde_json::from_str(json).map_err(|error| format!("metadata entry {key:?} is no list of strings: {error}"))
+            serde_json::from_str(json)
+                .map_err(|error| format!("metadata entry {key:?} is no list of strings: {error}"))
         };
         let (names, wnids) = (parse("labels", names)?, parse("wnids", wnids)?);
         if names.len() != wnids.len() || names.is_empty() {
-            return Err(format!("{} labels for {} WordNet ids", names.len(), wnids.len()));
+            return Err(format!(
+                "{} labels for {} WordNet ids",
+                names.len(),
+                wnids.len()
+            ));
         }
         Ok(Self { names, wnids })
     }
@@ -56,7 +61,10 @@ impl Labels {
             if index < self.len() {
                 return Ok(index);
             }
-            return invalid(format!("class index {index} is out of range, valid are 0 to {}", self.len() - 1));
+            return invalid(format!(
+                "class index {index} is out of range, valid are 0 to {}",
+                self.len() - 1
+            ));
         }
         if let Some(index) = self.wnids.iter().position(|wnid| wnid == query) {
             return Ok(index);
@@ -70,20 +78,29 @@ impl Labels {
                 let suggestion = if close.is_empty() {
                     "give an index, a WordNet id or an ImageNet name".to_owned()
                 } else {
-                    format!("did you mean {}?", self.describe(&close[..close.len().min(5)]))
+                    format!(
+                        "did you mean {}?",
+                        self.describe(&close[..close.len().min(5)])
+                    )
                 };
                 invalid(format!("unknown class {query:?}; {suggestion}"))
             }
-            several => invalid(format!("class {query:?} is ambiguous: {}; give the index", self.describe(several))),
+            several => invalid(format!(
+                "class {query:?} is ambiguous: {}; give the index",
+                self.describe(several)
+            )),
         }
     }
 
     fn matching(&self, is_match: impl Fn(&str) -> bool) -> Vec<usize> {
-        (0..self.len()).filter(|index| is_match(&fold(&self.names[*index]))).collect()
+        (0..self.len())
+            .filter(|index| is_match(&fold(&self.names[*index])))
+            .collect()
     }
 
     fn describe(&self, indices: &[usize]) -> String {
-        let one = |index: &usize| format!("{} ({}, {})", self.name(*index), index, self.wnid(*index));
+        let one =
+            |index: &usize| format!("{} ({}, {})", self.name(*index), index, self.wnid(*index));
         indices.iter().map(one).collect::<Vec<_>>().join(", ")
     }
 }

@@ -145,7 +145,10 @@ mod tests {
 
     #[test]
     fn predictions_are_ranked_by_logit() {
-        let order: Vec<_> = ranked(&[1.0, 3.0, 2.0, 3.0]).iter().map(|p| p.index).collect();
+        let order: Vec<_> = ranked(&[1.0, 3.0, 2.0, 3.0])
+            .iter()
+            .map(|p| p.index)
+            .collect();
         assert_eq!(order, [1, 3, 2, 0]);
     }
 }

@@ -57,7 +57,10 @@ impl Convolution {
                 1 if stride == 1 => Tensor::from_vec(folded, (1, out, input), &Device::Cpu)?,
                 _ => Tensor::from_vec(folded, (out, input, size, size), &Device::Cpu)?,
             };
-            Ok((weight, Tensor::from_vec(bias, (1, out, 1, 1), &Device::Cpu)?))
+            Ok((
+                weight,
+                Tensor::from_vec(bias, (1, out, 1, 1), &Device::Cpu)?,
+            ))
         };
         let (weight, bias) = tensors().map_err(|error| file.error(error))?;
         Ok(Self {
@@ -111,8 +114,18 @@ impl Bottleneck {
             Convolution::load(file, spec.batch_norm_epsilon, &conv, &norm, shape, stride)
         };
         let downsample = is_first.then(|| {
-            let (conv, norm) = (format!("{name}.downsample.0"), format!("{name}.downsample.1"));
-            Convolution::load(file, spec.batch_norm_epsilon, &conv, &norm, [outer, input, 1], stride)
+            let (conv, norm) = (
+                format!("{name}.downsample.0"),
+                format!("{name}.downsample.1"),
+            );
+            Convolution::load(
+                file,
+                spec.batch_norm_epsilon,
+                &conv,
+                &norm,
+                [outer, input, 1],
+                stride,
+            )
         });
         Ok(Self {
             conv1: conv(1, [inner, input, 1], stride1)?,
@@ -165,12 +178,21 @@ impl ResNet {
             .into_iter()
             .map(|layer| Ok((layer, Bottleneck::load(file, &spec, layer)?)))
             .collect::<Result<Vec<_>>>()?;
-        let (classes, channels) = (spec.labels.len(), (BASE_CHANNELS << (STAGES - 1)) * EXPANSION);
-        let weight = file.tensor("fc.weight", &[classes, channels])?.values.clone();
+        let (classes, channels) = (
+            spec.labels.len(),
+            (BASE_CHANNELS << (STAGES - 1)) * EXPANSION,
+        );
+        let weight = file
+            .tensor("fc.weight", &[classes, channels])?
+            .values
+            .clone();
         let bias = file.tensor("fc.bias", &[classes])?.values.clone();
         let tensors = || -> candle_core::Result<(Tensor, Tensor)> {
             let weight = Tensor::from_slice(&weight, (classes, channels), &Device::Cpu)?.t()?;
-            Ok((weight, Tensor::from_slice(&bias, (1, classes), &Device::Cpu)?))
+            Ok((
+                weight,
+                Tensor::from_slice(&bias, (1, classes), &Device::Cpu)?,
+            ))
         };
         let (fc_weight, fc_bias) = tensors().map_err(|error| file.error(error))?;
         Ok(Self {
@@ -231,8 +253,17 @@ impl ResNet {
         layer: TargetLayer,
         logit_weights: &[f32],
     ) -> candle_core::Result<Activations> {
-        let shape = (1, activations.channels, activations.height, activations.width);
-        let leaf = Var::from_tensor(&Tensor::from_slice(&activations.values, shape, &Device::Cpu)?)?;
+        let shape = (
+            1,
+            activations.channels,
+            activations.height,
+            activations.width,
+        );
+        let leaf = Var::from_tensor(&Tensor::from_slice(
+            &activations.values,
+            shape,
+            &Device::Cpu,
+        )?)?;
         let mut x = leaf.as_tensor().clone();
         for (_, block) in self.blocks.iter().filter(|(other, _)| *other > layer) {
             x = block.forward(&x)?;
@@ -240,9 +271,9 @@ impl ResNet {
         let weights = Tensor::from_slice(logit_weights, (1, logit_weights.len()), &Device::Cpu)?;
         let score = (self.classify(&x)? * weights)?.sum_all()?;
         let gradients = score.backward()?;
-        let gradient = gradients
-            .get(&leaf)
-            .ok_or_else(|| candle_core::Error::Msg("no gradient reached the target layer".into()))?;
+        let gradient = gradients.get(&leaf).ok_or_else(|| {
+            candle_core::Error::Msg("no gradient reached the target layer".into())
+        })?;
         to_activations(gradient)
     }
 }
@@ -266,7 +297,8 @@ impl Classifier for ResNet {
             );
             return Err(Error::new(ErrorKind::Compute, message).at_stage(Stage::Model));
         }
-        self.run(input, layers).map_err(|error| compute_error("cannot run the network", error))
+        self.run(input, layers)
+            .map_err(|error| compute_error("cannot run the network", error))
     }
 
     fn backpropagate(

@@ -63,7 +63,9 @@ impl ModelSpec {
         let blocks = match arch.as_str() {
             "resnet50" => [3, 4, 6, 3],
             other => {
-                return Err(file.error(format!("architecture {other:?} is unknown, known is resnet50")));
+                return Err(file.error(format!(
+                    "architecture {other:?} is unknown, known is resnet50"
+                )));
             }
         };
         let has_stride_in_1x1 = parse(file, "stride_in_1x1")?;
@@ -77,17 +79,25 @@ impl ModelSpec {
             "caffe" => Normalization::CAFFE,
             "torch" => Normalization::TORCH,
             other => {
-                return Err(file.error(format!("preprocess {other:?} is unknown, known are caffe and torch")));
+                return Err(file.error(format!(
+                    "preprocess {other:?} is unknown, known are caffe and torch"
+                )));
             }
         };
         let input_size: usize = parse(file, "input_size")?;
         if input_size == 0 || input_size % 32 != 0 || input_size > 4096 {
-            return Err(file.error(format!("input_size {input_size} is not a multiple of 32 up to 4096")));
+            return Err(file.error(format!(
+                "input_size {input_size} is not a multiple of 32 up to 4096"
+            )));
         }
-        let labels = Labels::from_json(file.entry("labels")?, file.entry("wnids")?).map_err(|error| file.error(error))?;
+        let labels = Labels::from_json(file.entry("labels")?, file.entry("wnids")?)
+            .map_err(|error| file.error(error))?;
         let num_classes: usize = parse(file, "num_classes")?;
         if labels.len() != num_classes {
-            return Err(file.error(format!("{} labels for num_classes {num_classes}", labels.len())));
+            return Err(file.error(format!(
+                "{} labels for num_classes {num_classes}",
+                labels.len()
+            )));
         }
         Ok(Self {
             arch,
@@ -103,8 +113,11 @@ impl ModelSpec {
 
 fn parse<T: std::str::FromStr>(file: &WeightFile, key: &str) -> Result<T> {
     let text = file.entry(key)?;
-    text.parse()
-        .map_err(|_| file.error(format!("metadata entry {key:?} has no valid value: {text:?}")))
+    text.parse().map_err(|_| {
+        file.error(format!(
+            "metadata entry {key:?} has no valid value: {text:?}"
+        ))
+    })
 }
 
 /// A block whose output a heatmap can be made for.
@@ -132,7 +145,9 @@ impl ModelSpec {
     /// All target layers, from the input to the output.
     pub fn target_layers(&self) -> Vec<TargetLayer> {
         (0..STAGES)
-            .flat_map(|stage| (0..self.blocks[stage]).map(move |block| TargetLayer { stage, block }))
+            .flat_map(|stage| {
+                (0..self.blocks[stage]).map(move |block| TargetLayer { stage, block })
+            })
             .collect()
     }
 
@@ -163,7 +178,13 @@ impl ModelSpec {
             .find(|layer| layer.torch_name() == name || layer.keras_name() == name)
             .ok_or_else(|| {
                 let names: Vec<_> = (0..STAGES)
-                    .map(|stage| format!("layer{0} (layer{0}.0 to {1})", stage + 1, self.last_block(stage).torch_name()))
+                    .map(|stage| {
+                        format!(
+                            "layer{0} (layer{0}.0 to {1})",
+                            stage + 1,
+                            self.last_block(stage).torch_name()
+                        )
+                    })
                     .collect();
                 let (first, last) = (TargetLayer { stage: 0, block: 0 }, self.last_layer());
                 Error::new(

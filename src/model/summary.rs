@@ -23,14 +23,32 @@ pub fn layer_table(spec: &ModelSpec) -> Vec<LayerRow> {
     let size = spec.input_size;
     let mut table = Table::default();
     table.push("input_1", "InputLayer", &[size, size, 3], 0, &[]);
-    table.push("conv1_pad", "ZeroPadding2D", &[size + 6, size + 6, 3], 0, &["input_1"]);
+    table.push(
+        "conv1_pad",
+        "ZeroPadding2D",
+        &[size + 6, size + 6, 3],
+        0,
+        &["input_1"],
+    );
     table.conv("conv1_conv", size / 2, 3, BASE_CHANNELS, 7, "conv1_pad");
     table.norm("conv1_bn", size / 2, BASE_CHANNELS, "conv1_conv");
     table.relu("conv1_relu", size / 2, BASE_CHANNELS, "conv1_bn");
     let padded = size / 2 + 2;
-    table.push("pool1_pad", "ZeroPadding2D", &[padded, padded, BASE_CHANNELS], 0, &["conv1_relu"]);
+    table.push(
+        "pool1_pad",
+        "ZeroPadding2D",
+        &[padded, padded, BASE_CHANNELS],
+        0,
+        &["conv1_relu"],
+    );
     let mut side = size / 4;
-    table.push("pool1_pool", "MaxPooling2D", &[side, side, BASE_CHANNELS], 0, &["pool1_pad"]);
+    table.push(
+        "pool1_pool",
+        "MaxPooling2D",
+        &[side, side, BASE_CHANNELS],
+        0,
+        &["pool1_pad"],
+    );
 
     let mut previous = "pool1_pool".to_owned();
     let mut channels = BASE_CHANNELS;
@@ -43,8 +61,20 @@ pub fn layer_table(spec: &ModelSpec) -> Vec<LayerRow> {
         channels = (BASE_CHANNELS << layer.stage) * EXPANSION;
     }
     let classes = spec.labels.len();
-    table.push("avg_pool", "GlobalAveragePooling2D", &[channels], 0, &[&previous]);
-    table.push("predictions", "Dense", &[classes], (channels + 1) * classes, &["avg_pool"]);
+    table.push(
+        "avg_pool",
+        "GlobalAveragePooling2D",
+        &[channels],
+        0,
+        &[&previous],
+    );
+    table.push(
+        "predictions",
+        "Dense",
+        &[classes],
+        (channels + 1) * classes,
+        &["avg_pool"],
+    );
     table.rows
 }
 
@@ -54,7 +84,14 @@ struct Table {
 }
 
 impl Table {
-    fn push(&mut self, name: &str, kind: &'static str, shape: &[usize], parameters: usize, inputs: &[&str]) {
+    fn push(
+        &mut self,
+        name: &str,
+        kind: &'static str,
+        shape: &[usize],
+        parameters: usize,
+        inputs: &[&str],
+    ) {
         self.rows.push(LayerRow {
             name: name.to_owned(),
             kind,
@@ -64,13 +101,27 @@ impl Table {
         });
     }
 
-    fn conv(&mut self, name: &str, side: usize, input: usize, output: usize, kernel: usize, from: &str) {
+    fn conv(
+        &mut self,
+        name: &str,
+        side: usize,
+        input: usize,
+        output: usize,
+        kernel: usize,
+        from: &str,
+    ) {
         let parameters = output * (input * kernel * kernel + 1);
         self.push(name, "Conv2D", &[side, side, output], parameters, &[from]);
     }
 
     fn norm(&mut self, name: &str, side: usize, channels: usize, from: &str) {
-        self.push(name, "BatchNormalization", &[side, side, channels], 4 * channels, &[from]);
+        self.push(
+            name,
+            "BatchNormalization",
+            &[side, side, channels],
+            4 * channels,
+            &[from],
+        );
     }
 
     fn relu(&mut self, name: &str, side: usize, channels: usize, from: &str) {
@@ -89,7 +140,11 @@ impl Table {
         let block = format!("conv{}_block{}", layer.stage + 2, layer.block + 1);
         let inner = BASE_CHANNELS << layer.stage;
         let outer = inner * EXPANSION;
-        let inner_side = if spec.has_stride_in_1x1 { side } else { input_side };
+        let inner_side = if spec.has_stride_in_1x1 {
+            side
+        } else {
+            input_side
+        };
         let name = |part: &str| format!("{block}_{part}");
 
         self.conv(&name("1_conv"), inner_side, input, inner, 1, from);
@@ -108,7 +163,13 @@ impl Table {
             self.norm(&shortcut, side, outer, &name("0_conv"));
         }
         self.norm(&name("3_bn"), side, outer, &name("3_conv"));
-        self.push(&name("add"), "Add", &[side, side, outer], 0, &[&shortcut, &name("3_bn")]);
+        self.push(
+            &name("add"),
+            "Add",
+            &[side, side, outer],
+            0,
+            &[&shortcut, &name("3_bn")],
+        );
         self.relu(&name("out"), side, outer, &name("add"));
         name("out")
     }

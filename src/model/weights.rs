@@ -83,7 +83,12 @@ impl WeightFile {
                 .iter()
                 .map(|byte| format!("{byte:02x}"))
                 .collect(),
-            metadata: header.metadata().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect(),
+            metadata: header
+                .metadata()
+                .iter()
+                .flatten()
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect(),
             tensors,
         })
     }
@@ -162,7 +167,12 @@ impl WeightFile {
 
 fn widen(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
     let halves = |to_f32: fn([u8; 2]) -> f32| {
-        bytes.as_chunks::<2>().0.iter().map(|pair| to_f32(*pair)).collect()
+        bytes
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|pair| to_f32(*pair))
+            .collect()
     };
     match dtype {
         Dtype::F16 => Some(halves(|pair| f16::from_le_bytes(pair).to_f32())),
@@ -196,7 +206,11 @@ mod tests {
 
     #[test]
     fn f16_and_f32_are_widened_and_metadata_is_kept() {
-        let halves = [f16::from_f32(1.5).to_le_bytes(), f16::from_f32(-2.0).to_le_bytes()].concat();
+        let halves = [
+            f16::from_f32(1.5).to_le_bytes(),
+            f16::from_f32(-2.0).to_le_bytes(),
+        ]
+        .concat();
         let file = WeightFile::from_bytes(&tiny_file("F16", &halves), "toy").unwrap();
         assert_eq!(file.tensor("w", &[2]).unwrap().values, [1.5, -2.0]);
         assert_eq!(file.entry("arch").unwrap(), "toy");
@@ -220,7 +234,10 @@ mod tests {
             (absent, "tensor v is missing"),
         ] {
             let line = error.one_line();
-            assert!(line.contains(what) && line.contains("weights convert"), "{line}");
+            assert!(
+                line.contains(what) && line.contains("weights convert"),
+                "{line}"
+            );
             assert_eq!(error.kind(), ErrorKind::Weights);
         }
     }

@@ -42,7 +42,9 @@ impl FirstFailure {
 
     /// The failure, at the end.
     pub(super) fn into_error(self) -> Option<Error> {
-        self.error.into_inner().unwrap_or_else(PoisonError::into_inner)
+        self.error
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,6 +4,7 @@
 //! frames back into order, normalises, draws and encodes.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
@@ -86,7 +87,15 @@ struct Explained {
 /// The first failure of any stage; the output is then removed.
 pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Result<Summary> {
     let (wall_start, cpu_start) = (Instant::now(), process_cpu_secs());
-    let Job { model, explainer, mut source, renderer, sink, records, options } = job;
+    let Job {
+        model,
+        explainer,
+        mut source,
+        renderer,
+        sink,
+        records,
+        options,
+    } = job;
     let workers = options.workers.max(1);
     let info = source.info();
     let input = InputFacts {
@@ -110,13 +119,21 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
     let (end_sender, end) = bounded::<SourceEnd>(1);
 
     let failure = FirstFailure::default();
+    let frames_in = AtomicU64::new(0);
     let mut times = StageTimes::default();
     let outcome = thread::scope(|scope| {
-        let (options, failure) = (&options, &failure);
+        let (options, failure, frames_in) = (&options, &failure, &frames_in);
         let mut threads = Vec::with_capacity(workers + 1);
         let decode = move || {
             let mut times = StageTimes::default();
-            decode(source.as_mut(), &permits, &to_workers, &mut times, failure, cancel);
+            decode(
+                source.as_mut(),
+                &permits,
+                &to_workers,
+                &mut times,
+                failure,
+                (cancel, frames_in),
+            );
             drop(to_workers);
             let _ = end_sender.send(source.finish());
             times
@@ -126,7 +143,12 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
             let (frames, to_ordered) = (frames.clone(), to_ordered.clone());
             let work = move || {
                 let mut times = StageTimes::default();
-                let worker = Worker { model, explainer, options, orientation: input.orientation };
+                let worker = Worker {
+                    model,
+                    explainer,
+                    options,
+                    orientation: input.orientation,
+                };
                 worker.run(&frames, &to_ordered, &mut times, failure);
                 times
             };
@@ -141,7 +163,9 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
             method: explainer.name(),
             options,
             temporal: Temporal::new(options.normalize),
-            map_in_frame: options.resize.map_in_frame(input.width, input.height, input.model_size),
+            map_in_frame: options
+                .resize
+                .map_in_frame(input.width, input.height, input.model_size),
             input,
             renderer,
             sink,
@@ -151,7 +175,13 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
             no_positive_evidence: 0,
         };
         let mut ordered_times = StageTimes::default();
-        ordered.run(&explained, &permit_return, &mut ordered_times, failure, reporter);
+        ordered.run(
+            &explained,
+            &permit_return,
+            &mut ordered_times,
+            failure,
+            reporter,
+        );
         drop((explained, permit_return));
         times += ordered_times;
         for (name, handle) in threads {
@@ -162,18 +192,28 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
             }
         }
         (!failure.has_failed()).then(|| {
-            times.encode.measure(|| ordered.finish(end.try_recv().unwrap_or_default()))
+            times
+                .encode
+                .measure(|| ordered.finish(end.try_recv().unwrap_or_default()))
         })
     });
     let finished = match (failure.into_error(), outcome) {
         (Some(error), _) => return Err(error),
         (None, Some(finished)) => finished?,
-        (None, None) => return Err(Error::new(ErrorKind::Internal, "a run ended without an outcome")),
+        (None, None) => {
+            return Err(Error::new(
+                ErrorKind::Internal,
+                "a run ended without an outcome",
+            ));
+        }
     };
 
-    let (wall_s, cpu_s) = (wall_start.elapsed().as_secs_f64(), process_cpu_secs() - cpu_start);
+    let (wall_s, cpu_s) = (
+        wall_start.elapsed().as_secs_f64(),
+        process_cpu_secs() - cpu_start,
+    );
     Ok(Summary {
-        frames_in: finished.frames_out,
+        frames_in: frames_in.load(Ordering::Relaxed),
         frames_out: finished.frames_written,
         decode_errors: finished.decode_errors,
         wall_s,
@@ -224,7 +264,7 @@ fn decode(
     to_workers: &Sender<Frame>,
     times: &mut StageTimes,
     failure: &FirstFailure,
-    cancel: &CancelToken,
+    (cancel, frames_in): (&CancelToken, &AtomicU64),
 ) {
     // A failed receive or send means that a neighbour has stopped: it knows why.
     while times.decode.wait(|| permits.recv()).is_ok() {
@@ -233,6 +273,7 @@ fn decode(
         }
         match times.decode.measure(|| source.next_frame()) {
             Ok(Some(frame)) => {
+                frames_in.fetch_add(1, Ordering::Relaxed);
                 if times.decode.wait(|| to_workers.send(frame)).is_err() {
                     return;
                 }
@@ -330,7 +371,6 @@ struct Ordered<'a> {
 
 /// The ordered thread's account.
 struct Finished {
-    frames_out: u64,
     frames_written: u64,
     decode_errors: u64,
     no_positive_evidence: u64,
@@ -368,11 +408,19 @@ impl Ordered<'_> {
     }
 
     fn finish_frame(&mut self, item: Explained, times: &mut StageTimes) -> Result<()> {
-        let Explained { mut frame, explanation } = item;
+        let Explained {
+            mut frame,
+            explanation,
+        } = item;
         let is_carried = explanation.is_none();
         let explanation = match explanation.or_else(|| self.last.take()) {
             Some(explanation) => explanation,
-            None => return Err(Error::new(ErrorKind::Internal, "the first frame was not explained")),
+            None => {
+                return Err(Error::new(
+                    ErrorKind::Internal,
+                    "the first frame was not explained",
+                ));
+            }
         };
         let pts_secs = self.input.time_base.seconds(frame.pts);
         let lacks_evidence = !explanation.heatmap.has_positive_evidence();
@@ -383,7 +431,8 @@ impl Ordered<'_> {
             label_lines(&explanation, self.labels),
         );
         frame.picture = times.render.measure(|| {
-            self.renderer.render(frame.picture, map.as_ref(), self.map_in_frame, &label)
+            self.renderer
+                .render(frame.picture, map.as_ref(), self.map_in_frame, &label)
         });
         if let Some(records) = &mut self.records {
             let mut flags = Vec::new();
@@ -393,8 +442,19 @@ impl Ordered<'_> {
             if lacks_evidence {
                 flags.push(NO_POSITIVE_EVIDENCE);
             }
-            let record = record(frame.index, pts_secs, &explanation, self.labels, self.options, self.input);
-            records.write(&Record { method: self.method.to_owned(), flags, ..record })?;
+            let record = record(
+                frame.index,
+                pts_secs,
+                &explanation,
+                self.labels,
+                self.options,
+                self.input,
+            );
+            records.write(&Record {
+                method: self.method.to_owned(),
+                flags,
+                ..record
+            })?;
         }
         self.last = Some(explanation);
         times
@@ -411,8 +471,10 @@ impl Ordered<'_> {
             records.finish()?;
         }
         Ok(Finished {
-            frames_out: self.frames_out,
-            frames_written: self.sink.finish(end).map_err(|error| error.at_stage(Stage::Encode))?,
+            frames_written: self
+                .sink
+                .finish(end)
+                .map_err(|error| error.at_stage(Stage::Encode))?,
             decode_errors,
             no_positive_evidence: self.no_positive_evidence,
         })
@@ -422,7 +484,11 @@ impl Ordered<'_> {
 /// The label: the target first if it is not the top class, then the top classes.
 fn label_lines(explanation: &Explanation, labels: &Labels) -> Vec<LabelLine> {
     let line = |prefix: &str, index: usize, probability: f64| LabelLine {
-        text: format!("{prefix}{} {:.1}%", labels.name(index).replace('_', " "), probability * 100.0),
+        text: format!(
+            "{prefix}{} {:.1}%",
+            labels.name(index).replace('_', " "),
+            probability * 100.0
+        ),
         fraction: Some(probability as f32),
     };
     let mut lines: VecDeque<_> = explanation
@@ -431,7 +497,11 @@ fn label_lines(explanation: &Explanation, labels: &Labels) -> Vec<LabelLine> {
         .map(|top| line("", top.index, top.probability))
         .collect();
     let target = &explanation.target_prediction;
-    if explanation.top.first().is_some_and(|top| top.index != target.index) {
+    if explanation
+        .top
+        .first()
+        .is_some_and(|top| top.index != target.index)
+    {
         lines.push_front(line("why ", target.index, target.probability));
     }
     lines.into()
@@ -481,5 +551,8 @@ fn peak_in_frame(explanation: &Explanation, resize: ResizePolicy, input: InputFa
     let (column, row) = map.peak_cell();
     let x = rect.x0 + (column as f64 + 0.5) / map.width as f64 * (rect.x1 - rect.x0);
     let y = rect.y0 + (row as f64 + 0.5) / map.height as f64 * (rect.y1 - rect.y0);
-    [(x / width as f64).clamp(0.0, 1.0), (y / height as f64).clamp(0.0, 1.0)]
+    [
+        (x / width as f64).clamp(0.0, 1.0),
+        (y / height as f64).clamp(0.0, 1.0),
+    ]
 }

@@ -10,9 +10,20 @@ pub use ffmpeg::{EncodeOptions, FfmpegSink};
 pub use partial::PartialFile;
 pub use still::StillSink;
 
+use std::path::PathBuf;
+
 use crate::error::Result;
 use crate::frame::{ColorSpec, Frame, PictureFormat};
 use crate::source::SourceEnd;
+
+/// Where to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutputSpec {
+    /// A file; its extension chooses the container.
+    Path(PathBuf),
+    /// Standard output, as a fragmented MP4.
+    Stdout,
+}
 
 /// Shape of every picture a sink receives (the layout may have made it larger than the source's).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

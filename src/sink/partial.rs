@@ -1,11 +1,13 @@
 //! A file that gets its name only when it is complete.
 
 use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// A file under a temporary name beside its final one; removed on drop unless committed.
+/// A file under a temporary name (`.part` appended) beside its final one; removed on drop unless committed.
 #[derive(Debug)]
 pub struct PartialFile {
     final_path: PathBuf,
@@ -14,24 +16,41 @@ pub struct PartialFile {
 }
 
 impl PartialFile {
-    /// Claims a temporary name beside `final_path`.
+    /// Creates an empty file under the temporary name.
     ///
     /// # Errors
-    /// [`ErrorKind::Output`] if the final name is taken and `overwrite` is not set, or if it is the input.
+    /// [`ErrorKind::Output`] if the final name is taken and `overwrite` is not set, if it is the input or a folder, or if
+    /// the file cannot be created.
     pub fn create(final_path: &Path, overwrite: bool, input: Option<&Path>) -> Result<Self> {
-        if input == Some(final_path) {
-            let message = format!("{} is the input", final_path.display());
-            return Err(Error::new(ErrorKind::Output, message));
+        let name = final_path.display();
+        let refuse = |cause: &str| {
+            Err(Error::new(
+                ErrorKind::Output,
+                format!("cannot write {name}: {cause}"),
+            ))
+        };
+        if input.is_some_and(|input| is_same_file(input, final_path)) {
+            return refuse("it is the input");
         }
-        if final_path.exists() && !overwrite {
-            let message = format!("{} exists already", final_path.display());
-            return Err(Error::new(ErrorKind::Output, message));
+        if final_path.is_dir() {
+            return refuse("it is a folder");
         }
-        let mut name = final_path.as_os_str().to_owned();
-        name.push(".part");
+        if fs::symlink_metadata(final_path).is_ok() && !overwrite {
+            return refuse("it exists already, use -y to overwrite it");
+        }
+        let mut path = final_path.as_os_str().to_owned();
+        path.push(".part");
+        let path = PathBuf::from(path);
+        if input.is_some_and(|input| is_same_file(input, &path)) {
+            return refuse("its temporary name is the input");
+        }
+        fs::File::create(&path).map_err(|error| {
+            let message = format!("cannot create {}", path.display());
+            Error::caused_by(ErrorKind::Output, message, error)
+        })?;
         Ok(Self {
             final_path: final_path.to_owned(),
-            path: name.into(),
+            path,
             is_committed: false,
         })
     }
@@ -44,9 +63,13 @@ impl PartialFile {
     /// Gives the file its final name.
     ///
     /// # Errors
-    /// [`ErrorKind::Output`] if renaming fails.
+    /// [`ErrorKind::Output`] if it cannot be written to disk or renamed.
     pub fn commit(mut self) -> Result<()> {
-        fs::rename(&self.path, &self.final_path).map_err(|error| {
+        let rename = || -> io::Result<()> {
+            fs::File::open(&self.path)?.sync_all()?;
+            fs::rename(&self.path, &self.final_path)
+        };
+        rename().map_err(|error| {
             let message = format!("cannot write {}", self.final_path.display());
             Error::caused_by(ErrorKind::Output, message, error)
         })?;
@@ -58,7 +81,55 @@ impl PartialFile {
 impl Drop for PartialFile {
     fn drop(&mut self) {
         if !self.is_committed {
+            // Nobody is left to tell; the error that led here is already on its way.
             let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+/// Whether both names lead to the same file, through links too.
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    match (fs::metadata(a), fs::metadata(b)) {
+        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_appears_only_on_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.mp4");
+        drop(PartialFile::create(&path, false, None).unwrap());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        let file = PartialFile::create(&path, false, None).unwrap();
+        fs::write(file.path(), b"x").unwrap();
+        assert!(!path.exists());
+        file.commit().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"x");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn taken_names_inputs_and_folders_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.mp4");
+        fs::write(&path, b"input").unwrap();
+        let link = folder.path().join("b.mp4");
+        fs::hard_link(&path, &link).unwrap();
+        let error = |path: &Path, overwrite, input| {
+            PartialFile::create(path, overwrite, input)
+                .unwrap_err()
+                .one_line()
+        };
+        assert!(error(&path, false, None).ends_with("use -y to overwrite it"));
+        assert!(error(&link, true, Some(&path)).ends_with("it is the input"));
+        assert!(error(folder.path(), true, None).ends_with("it is a folder"));
+        let nowhere = folder.path().join("nowhere/out.mp4");
+        assert!(error(&nowhere, false, None).contains("cannot create"));
+        assert_eq!(fs::read(&path).unwrap(), b"input");
     }
 }

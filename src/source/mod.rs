@@ -8,8 +8,31 @@ mod still;
 pub use ffmpeg::{CopiedStream, FfmpegSource, StreamTemplate};
 pub use still::{StillSource, is_still_image};
 
+use std::path::PathBuf;
+
 use crate::error::Result;
 use crate::frame::{ColorSpec, Frame, Orientation, PictureFormat, TimeBase};
+
+/// What to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InputSpec {
+    /// A file; any name goes, also one that is not UTF-8 or looks like an address.
+    Path(PathBuf),
+    /// Standard input.
+    Stdin,
+    /// An address that FFmpeg understands, such as `rtsp://...` or `https://...`.
+    Url(String),
+}
+
+/// Which part of a stream to read, in seconds after its first instant. Frames that begin at or after
+/// `start_secs` and before `end_secs` are in it; the start becomes time 0.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct TimeRange {
+    /// Where to begin; the beginning if `None`.
+    pub start_secs: Option<f64>,
+    /// Where to stop; the end if `None`.
+    pub end_secs: Option<f64>,
+}
 
 /// What is known about a stream before its frames are read.
 #[derive(Debug)]
@@ -36,7 +59,7 @@ pub struct SourceInfo {
 }
 
 /// What is left when the last frame has been read.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct SourceEnd {
     /// Packets or frames that could not be decoded.
     pub decode_errors: u64,

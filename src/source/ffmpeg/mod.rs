@@ -1,0 +1,219 @@
+//! Videos through FFmpeg: files, standard input, addresses.
+
+mod clock;
+mod convert;
+mod open;
+mod reader;
+mod template;
+
+use ffmpeg_next::Rational;
+
+pub use template::{CopiedStream, StreamTemplate};
+
+use self::clock::Window;
+use self::convert::{Converter, Target};
+use self::open::{OpenedInput, choose_video, describe, open_input};
+use self::reader::Reader;
+use self::template::{ColorTags, StreamFacts, copied_streams, orientation};
+use super::{FrameSource, InputSpec, SourceEnd, SourceInfo, TimeRange};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ffmpeg_ffi::{
+    VideoParameters, container_metadata, container_start_micros, guessed_frame_rate,
+    guessed_pixel_aspect, initialize,
+};
+use crate::frame::{Frame, FrameIndex, Orientation, Pts, TimeBase};
+use crate::pipeline::CancelToken;
+
+/// Most pixels in a frame, 11585 squared. More is a mistake or an attack.
+const MAXIMUM_PIXELS: u64 = 1 << 27;
+
+/// A decoded video stream; audio and subtitle packets travel with its frames.
+pub struct FfmpegSource {
+    name: String,
+    reader: Reader,
+    parameters: VideoParameters,
+    converter: Converter,
+    info: SourceInfo,
+    /// Decoded while opening, so that size and format are a real frame's.
+    first: Option<Frame>,
+    next_index: u64,
+}
+
+impl FfmpegSource {
+    /// Opens the input, chooses the best video stream and decodes its first frame in `range`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`] if it cannot be opened, holds no video, or no frame of it can be decoded;
+    /// [`ErrorKind::InvalidArgument`] for a senseless range; [`ErrorKind::Cancelled`].
+    pub fn open(input: &InputSpec, range: TimeRange, cancel: &CancelToken) -> Result<Self> {
+        let name = describe(input);
+        let unreadable = |cause: &dyn std::fmt::Display| {
+            Error::new(ErrorKind::Input, format!("cannot read {name}: {cause}"))
+        };
+        initialize().map_err(|error| unreadable(&error))?;
+        let OpenedInput {
+            mut context,
+            is_seekable,
+        } = open_input(input, cancel)?;
+        let video = choose_video(&context, &name)?;
+        let window = Window::new(range, container_start_micros(&context).unwrap_or(0))?;
+        let facts =
+            StreamFacts::read(&context, video).ok_or_else(|| unreadable(&"no video stream"))?;
+        let frame_rate = guessed_frame_rate(&mut context, video);
+        check_size(facts.video.width as u64, facts.video.height as u64)
+            .map_err(|cause| unreadable(&cause))?;
+        let streams = copied_streams(&context);
+        if window.trims_start && is_seekable {
+            // A failed seek only costs time: frames before the start are dropped anyway.
+            let _ = context.seek(window.start_micros, ..window.start_micros);
+        }
+
+        let container_tags = container_metadata(&context);
+        let mut reader = Reader::new(context, video, &facts, &streams, window, frame_rate, cancel)
+            .map_err(|cause| unreadable(&cause))?;
+        let Some((pts, duration)) = reader.next_frame(&name)? else {
+            return Err(if cancel.is_cancelled() {
+                Error::cancelled()
+            } else if window.trims_start || window.end_micros.is_some() {
+                unreadable(&"no frame lies in the range")
+            } else {
+                unreadable(&"no video frame can be decoded")
+            });
+        };
+
+        let frame = &mut reader.decoded;
+        check_size(u64::from(frame.width()), u64::from(frame.height()))
+            .map_err(|cause| unreadable(&cause))?;
+        let target = Target::for_frame(frame, &facts.video).ok_or_else(|| {
+            unreadable(&format!(
+                "pixel format {:?} is not supported",
+                frame.format()
+            ))
+        })?;
+        let mut converter = Converter::new(target);
+        let (picture, is_transparent) = converter
+            .convert(frame, &facts.video)
+            .map_err(|cause| unreadable(&cause))?;
+
+        let mut notices = Vec::new();
+        if is_transparent {
+            notices.push("transparent pixels are laid over black".to_owned());
+        }
+        let upright = facts.display_matrix.as_ref().map(orientation);
+        if upright == Some(None) {
+            notices.push(
+                "the rotation is no quarter turn: the model sees the frames as they are coded"
+                    .to_owned(),
+            );
+        }
+        let template = StreamTemplate {
+            input_path: match input {
+                InputSpec::Path(path) => Some(path.clone()),
+                _ => None,
+            },
+            pixel_aspect: guessed_pixel_aspect(&mut reader.input, video, frame),
+            frame_rate,
+            display_matrix: facts.display_matrix,
+            color: ColorTags::of(frame, &facts.video),
+            is_top_field_first: frame.is_interlaced().then(|| frame.is_top_first()),
+            video_metadata: facts.metadata.clone(),
+            container_metadata: template::without_stale_tags(container_tags),
+            streams,
+        };
+        let time_base = TimeBase {
+            numerator: facts.time_base.numerator(),
+            denominator: facts.time_base.denominator(),
+        };
+        let info = SourceInfo {
+            width: target.width,
+            height: target.height,
+            format: target.format,
+            color: target.color,
+            orientation: upright.flatten().unwrap_or_else(Orientation::default),
+            time_base,
+            estimated_frames: estimate_frames(&facts, frame_rate, range),
+            notices,
+            template: Some(template),
+        };
+        let first = Frame {
+            index: FrameIndex(0),
+            pts: Pts(pts),
+            duration,
+            picture,
+            passthrough: reader.take_passthrough(),
+        };
+        Ok(Self {
+            name,
+            reader,
+            parameters: facts.video,
+            converter,
+            info,
+            first: Some(first),
+            next_index: 1,
+        })
+    }
+}
+
+impl FrameSource for FfmpegSource {
+    fn info(&self) -> &SourceInfo {
+        &self.info
+    }
+
+    fn next_frame(&mut self) -> Result<Option<Frame>> {
+        if let Some(first) = self.first.take() {
+            return Ok(Some(first));
+        }
+        let Some((pts, duration)) = self.reader.next_frame(&self.name)? else {
+            return Ok(None);
+        };
+        let index = FrameIndex(self.next_index);
+        self.next_index += 1;
+        let failed = |cause: &dyn std::fmt::Display| {
+            let message = format!("cannot read a frame of {}: {cause}", self.name);
+            Error::new(ErrorKind::Input, message).at_frame(index)
+        };
+        let frame = &self.reader.decoded;
+        check_size(u64::from(frame.width()), u64::from(frame.height()))
+            .map_err(|cause| failed(&cause))?;
+        let (picture, _) = self
+            .converter
+            .convert(frame, &self.parameters)
+            .map_err(|cause| failed(&cause))?;
+        Ok(Some(Frame {
+            index,
+            pts: Pts(pts),
+            duration,
+            picture,
+            passthrough: self.reader.take_passthrough(),
+        }))
+    }
+
+    fn finish(&mut self) -> SourceEnd {
+        SourceEnd {
+            decode_errors: self.reader.decode_errors,
+            passthrough: self.reader.take_passthrough(),
+        }
+    }
+}
+
+/// Refuses sizes before memory for them is taken.
+fn check_size(width: u64, height: u64) -> Result<(), String> {
+    if width.saturating_mul(height) > MAXIMUM_PIXELS {
+        return Err(format!(
+            "a frame of {width}x{height} is too large, the limit is {MAXIMUM_PIXELS} pixels"
+        ));
+    }
+    Ok(())
+}
+
+/// How many frames the container promises in the range.
+fn estimate_frames(facts: &StreamFacts, rate: Option<Rational>, range: TimeRange) -> Option<u64> {
+    let start_secs = range.start_secs.unwrap_or(0.0);
+    if let (Some(count), 0.0, None) = (facts.frame_count, start_secs, range.end_secs) {
+        return Some(count);
+    }
+    let rate = f64::from(rate?);
+    let total_secs = facts.duration_secs.unwrap_or(f64::INFINITY);
+    let length_secs = range.end_secs.unwrap_or(total_secs).min(total_secs) - start_secs;
+    (length_secs.is_finite() && length_secs > 0.0).then(|| (length_secs * rate).round() as u64)
+}

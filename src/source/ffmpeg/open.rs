@@ -1,0 +1,279 @@
+//! Opening inputs: files, standard input, addresses; and choosing the video stream.
+
+use std::cmp::Reverse;
+use std::fs::File;
+use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use ffmpeg_next::format::{self, context, stream::Disposition};
+use ffmpeg_next::{Dictionary, decoder, media};
+
+use super::super::InputSpec;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ffmpeg_ffi::video_parameters;
+use crate::pipeline::CancelToken;
+
+/// How long a network read may stall, in microseconds.
+const NETWORK_TIMEOUT_MICROS: &str = "10000000";
+
+/// How much of standard input is looked at before deciding whether it must be spooled.
+const PROBE_BYTES: u64 = 4096;
+
+/// How an input is called in messages.
+pub(super) fn describe(input: &InputSpec) -> String {
+    match input {
+        InputSpec::Path(path) => path.display().to_string(),
+        InputSpec::Stdin => "standard input".to_owned(),
+        InputSpec::Url(url) => url.clone(),
+    }
+}
+
+/// An opened container.
+pub(super) struct OpenedInput {
+    pub(super) context: context::Input,
+    /// Whether one can go back in it.
+    pub(super) is_seekable: bool,
+}
+
+/// Opens `input` and reads its headers.
+pub(super) fn open_input(input: &InputSpec, cancel: &CancelToken) -> Result<OpenedInput> {
+    match input {
+        InputSpec::Path(path) => open_path(path, cancel),
+        InputSpec::Stdin => open_stdin(cancel),
+        InputSpec::Url(url) => open_url(url, cancel),
+    }
+}
+
+fn open_path(path: &Path, cancel: &CancelToken) -> Result<OpenedInput> {
+    let open = || -> io::Result<(File, bool)> {
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            return Err(io::Error::other("it is a folder"));
+        }
+        if metadata.is_file() && metadata.len() == 0 {
+            return Err(io::Error::other("the file is empty"));
+        }
+        Ok((file, metadata.is_file()))
+    };
+    let (file, is_seekable) = open().map_err(|cause| {
+        Error::caused_by(
+            ErrorKind::Input,
+            format!("cannot open {}", path.display()),
+            cause,
+        )
+    })?;
+    let io = if is_seekable {
+        context::StreamIo::from_read_seek(file)
+    } else {
+        context::StreamIo::from_read(file)
+    };
+    // The name helps to recognise formats without a signature.
+    open_stream(
+        io,
+        path.to_str(),
+        &path.display().to_string(),
+        is_seekable,
+        cancel,
+    )
+}
+
+fn open_stdin(cancel: &CancelToken) -> Result<OpenedInput> {
+    let name = describe(&InputSpec::Stdin);
+    let cannot_read =
+        |cause: io::Error| Error::caused_by(ErrorKind::Input, format!("cannot read {name}"), cause);
+    let mut head = Vec::new();
+    io::stdin()
+        .take(PROBE_BYTES)
+        .read_to_end(&mut head)
+        .map_err(cannot_read)?;
+    if head.is_empty() {
+        return Err(Error::new(
+            ErrorKind::Input,
+            format!("cannot read {name}: it is empty"),
+        ));
+    }
+    let is_spooled = has_index_at_end(&head);
+    let reader = Cursor::new(head).chain(io::stdin());
+    let io = if is_spooled {
+        let file = spool(reader, cancel).map_err(cannot_read)?;
+        if cancel.is_cancelled() {
+            return Err(Error::cancelled());
+        }
+        context::StreamIo::from_read_seek(file)
+    } else {
+        context::StreamIo::from_read(reader)
+    };
+    open_stream(io, None, &name, is_spooled, cancel)
+}
+
+/// Whether this is the beginning of an MP4 whose sample data comes before its index, which cannot be
+/// read without going back.
+fn has_index_at_end(head: &[u8]) -> bool {
+    let mut position = 0_usize;
+    let mut is_first = true;
+    loop {
+        let Some(header) = head
+            .get(position..)
+            .and_then(|rest| rest.first_chunk::<8>())
+        else {
+            return false;
+        };
+        let [s0, s1, s2, s3, kind @ ..] = *header;
+        match &kind {
+            b"ftyp" | b"free" | b"skip" | b"wide" | b"uuid" => {}
+            b"mdat" => return true,
+            _ => return false,
+        }
+        let size = u32::from_be_bytes([s0, s1, s2, s3]) as usize;
+        if size < header.len() || (is_first && &kind != b"ftyp") {
+            return false;
+        }
+        is_first = false;
+        position = position.saturating_add(size);
+    }
+}
+
+/// Copies `reader` to an unnamed temporary file; stops early when cancelled.
+fn spool(mut reader: impl Read, cancel: &CancelToken) -> io::Result<File> {
+    let mut file = tempfile::tempfile()?;
+    let mut buffer = vec![0; 1 << 16];
+    while !cancel.is_cancelled() {
+        match reader.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => file.write_all(&buffer[..count])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    file.seek(SeekFrom::Start(0))?;
+    Ok(file)
+}
+
+fn open_stream(
+    io: Result<context::StreamIo, ffmpeg_next::Error>,
+    file_name: Option<&str>,
+    description: &str,
+    is_seekable: bool,
+    cancel: &CancelToken,
+) -> Result<OpenedInput> {
+    let interrupt = cancel.clone();
+    let context = io
+        .and_then(|io| {
+            format::input_from_stream_with_interrupt(io, file_name, None, move || {
+                interrupt.is_cancelled()
+            })
+        })
+        .map_err(|cause| unreadable(description, cause, cancel))?;
+    Ok(OpenedInput {
+        context,
+        is_seekable,
+    })
+}
+
+fn open_url(url: &str, cancel: &CancelToken) -> Result<OpenedInput> {
+    if url.contains('\0') {
+        return Err(Error::new(
+            ErrorKind::InvalidArgument,
+            "cannot open the address: it contains a zero byte",
+        ));
+    }
+    let mut options = Dictionary::new();
+    options.set("rw_timeout", NETWORK_TIMEOUT_MICROS);
+    options.set("rtsp_transport", "tcp");
+    let interrupt = cancel.clone();
+    let context =
+        format::input_with_interrupt_and_dictionary(url, move || interrupt.is_cancelled(), options)
+            .map_err(|cause| unreadable(url, cause, cancel))?;
+    Ok(OpenedInput {
+        context,
+        is_seekable: true,
+    })
+}
+
+fn unreadable(description: &str, cause: ffmpeg_next::Error, cancel: &CancelToken) -> Error {
+    if cancel.is_cancelled() {
+        return Error::cancelled();
+    }
+    let message = match cause {
+        ffmpeg_next::Error::InvalidData => {
+            format!("cannot read {description}: not a video, or damaged")
+        }
+        _ => format!("cannot read {description}"),
+    };
+    Error::caused_by(ErrorKind::Input, message, cause)
+}
+
+/// Index of the video stream to read: one that can be decoded, marked as default, large.
+/// Cover art does not count.
+pub(super) fn choose_video(context: &context::Input, description: &str) -> Result<usize> {
+    context
+        .streams()
+        .filter(|stream| {
+            stream.parameters().medium() == media::Type::Video
+                && !stream.disposition().contains(Disposition::ATTACHED_PIC)
+        })
+        .max_by_key(|stream| {
+            let parameters = stream.parameters();
+            let raw = video_parameters(&parameters);
+            (
+                decoder::find(parameters.id()).is_some(),
+                stream.disposition().contains(Disposition::DEFAULT),
+                i64::from(raw.width) * i64::from(raw.height),
+                Reverse(stream.index()),
+            )
+        })
+        .map(|stream| stream.index())
+        .ok_or_else(|| {
+            Error::new(
+                ErrorKind::Input,
+                format!("cannot read {description}: no video stream"),
+            )
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn boxes(kinds: &[(&[u8; 4], u32)]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (kind, size) in kinds {
+            bytes.extend(size.to_be_bytes());
+            bytes.extend(*kind);
+            bytes.resize(bytes.len() + (*size as usize).saturating_sub(8).min(64), 0);
+        }
+        bytes
+    }
+
+    #[test]
+    fn only_mp4_with_its_index_behind_the_data_is_spooled() {
+        assert!(has_index_at_end(&boxes(&[
+            (b"ftyp", 24),
+            (b"free", 8),
+            (b"mdat", 9999)
+        ])));
+        assert!(!has_index_at_end(&boxes(&[
+            (b"ftyp", 24),
+            (b"moov", 40),
+            (b"mdat", 64)
+        ])));
+        assert!(!has_index_at_end(&boxes(&[(b"free", 8), (b"mdat", 64)])));
+        assert!(!has_index_at_end(&boxes(&[(b"ftyp", 0)])));
+        assert!(!has_index_at_end(&boxes(&[
+            (b"ftyp", 24),
+            (b"uuid", u32::MAX)
+        ])));
+        assert!(!has_index_at_end(b"RIFF"));
+        assert!(!has_index_at_end(b""));
+    }
+
+    #[test]
+    fn spooling_keeps_every_byte() {
+        let bytes: Vec<u8> = (0..200_000_u32).map(|value| value as u8).collect();
+        let mut file = spool(&bytes[..], &CancelToken::new()).unwrap();
+        let mut copy = Vec::new();
+        file.read_to_end(&mut copy).unwrap();
+        assert_eq!(copy, bytes);
+    }
+}
