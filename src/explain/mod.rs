@@ -47,8 +47,8 @@ pub struct Explanation {
     pub target: Target,
     /// The target's place in the prediction.
     pub target_prediction: Prediction,
-    /// The top classes, best first.
-    pub top: Vec<Prediction>,
+    /// All classes, best first.
+    pub ranking: Vec<Prediction>,
     /// The raw map.
     pub heatmap: Heatmap,
 }
@@ -64,22 +64,21 @@ pub fn explain_forward(
     layers: &[TargetLayer],
     choice: TargetChoice,
     score: Score,
-    top_k: usize,
 ) -> Result<Explanation> {
-    let mut top = ranked(&forward.logits);
+    let ranking = ranked(&forward.logits);
     let class = match choice {
-        TargetChoice::Top1 => top.first().map_or(0, |prediction| prediction.index),
+        TargetChoice::Top1 => ranking.first().map_or(0, |prediction| prediction.index),
         TargetChoice::Class(index) => index,
     };
     let target = Target { class, score };
-    let target_prediction = top
+    let target_prediction = ranking
         .iter()
         .find(|prediction| prediction.index == class)
         .copied()
         .ok_or_else(|| {
             Error::new(
                 ErrorKind::InvalidArgument,
-                format!("class {class} is not one of the model's {}", top.len()),
+                format!("class {class} is not one of the model's {}", ranking.len()),
             )
         })?;
     let maps = layers
@@ -94,11 +93,10 @@ pub fn explain_forward(
             explainer.explain(model, view, target)
         })
         .collect::<Result<Vec<_>>>()?;
-    top.truncate(top_k);
     Ok(Explanation {
         target,
         target_prediction,
-        top,
+        ranking,
         heatmap: mean_of_layers(maps),
     })
 }

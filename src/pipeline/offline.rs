@@ -228,6 +228,7 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
         flicker: None,
         no_positive_evidence: finished.no_positive_evidence,
         was_cancelled: cancel.is_cancelled(),
+        last: finished.last,
     })
 }
 
@@ -346,7 +347,6 @@ impl Worker<'_> {
                     &options.layers,
                     options.target,
                     options.score,
-                    options.top_k,
                 )
             })
             .map_err(|error| error.at_stage(Stage::Explain))
@@ -374,6 +374,7 @@ struct Finished {
     frames_written: u64,
     decode_errors: u64,
     no_positive_evidence: u64,
+    last: Option<Explanation>,
 }
 
 impl Ordered<'_> {
@@ -397,7 +398,7 @@ impl Ordered<'_> {
                     return failure.record(error.at_frame(index));
                 }
                 let _ = permit_return.try_send(());
-                let top = self.last.as_ref().and_then(|last| last.top.first());
+                let top = self.last.as_ref().and_then(|last| last.ranking.first());
                 reporter.frame_done(Progress {
                     frames_done: self.frames_out,
                     estimated_frames: self.input.estimated_frames,
@@ -428,7 +429,7 @@ impl Ordered<'_> {
 
         let (map, label) = (
             self.temporal.next(&explanation.heatmap, pts_secs),
-            label_lines(&explanation, self.labels),
+            label_lines(&explanation, self.labels, self.options.top_k),
         );
         frame.picture = times.render.measure(|| {
             self.renderer
@@ -477,12 +478,13 @@ impl Ordered<'_> {
                 .map_err(|error| error.at_stage(Stage::Encode))?,
             decode_errors,
             no_positive_evidence: self.no_positive_evidence,
+            last: self.last,
         })
     }
 }
 
 /// The label: the target first if it is not the top class, then the top classes.
-fn label_lines(explanation: &Explanation, labels: &Labels) -> Vec<LabelLine> {
+fn label_lines(explanation: &Explanation, labels: &Labels, top_k: usize) -> Vec<LabelLine> {
     let line = |prefix: &str, index: usize, probability: f64| LabelLine {
         text: format!(
             "{prefix}{} {:.1}%",
@@ -492,15 +494,17 @@ fn label_lines(explanation: &Explanation, labels: &Labels) -> Vec<LabelLine> {
         fraction: Some(probability as f32),
     };
     let mut lines: VecDeque<_> = explanation
-        .top
+        .ranking
         .iter()
+        .take(top_k)
         .map(|top| line("", top.index, top.probability))
         .collect();
     let target = &explanation.target_prediction;
-    if explanation
-        .top
-        .first()
-        .is_some_and(|top| top.index != target.index)
+    if !lines.is_empty()
+        && explanation
+            .ranking
+            .first()
+            .is_some_and(|top| top.index != target.index)
     {
         lines.push_front(line("why ", target.index, target.probability));
     }
@@ -527,8 +531,9 @@ fn record(
         score: target.logit,
         prob: target.probability,
         top: explanation
-            .top
+            .ranking
             .iter()
+            .take(options.top_k)
             .map(|top| RecordTop {
                 index: top.index,
                 label: labels.name(top.index).to_owned(),

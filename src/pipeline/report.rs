@@ -4,6 +4,8 @@ use std::ops::AddAssign;
 
 use serde::Serialize;
 
+use crate::explain::Explanation;
+
 /// Where a run stands.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress<'a> {
@@ -108,4 +110,7 @@ pub struct Summary {
     /// Whether the run stopped on request.
     #[serde(skip)]
     pub was_cancelled: bool,
+    /// The last frame's explanation; an image has only this one.
+    #[serde(skip)]
+    pub last: Option<Explanation>,
 }

@@ -1,0 +1,231 @@
+//! Raw command-line arguments, as typed.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 usage; 3 finished, but some input was damaged; \
+                          130 interrupted, the output is finished and playable.";
+
+/// Show for every frame of a video where a ResNet50 looked and what it saw.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+    #[command(flatten)]
+    pub(super) explain: ExplainArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Print the model's layer table: name, output shape, parameters, connected to
+    Summary(SummaryArgs),
+    /// Inspect or convert weight files
+    Weights(WeightsArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ExplainArgs {
+    /// Video or image to explain: a path, `-` for standard input, or a URL
+    #[arg(required = true)]
+    pub(super) input: Option<OsString>,
+    /// Result: the extension chooses the container; .png, .jpg for an image; `-` for standard output
+    #[arg(required = true)]
+    pub(super) output: Option<OsString>,
+
+    /// Explainer
+    #[arg(
+        long,
+        value_enum,
+        default_value = "gradcam",
+        help_heading = "Explanation"
+    )]
+    pub(super) method: MethodArg,
+    /// Target layer by torchvision's (layer3, layer4.1) or Keras' name (conv5_block3_out); several, separated by commas, are
+    /// averaged
+    #[arg(
+        long,
+        value_name = "LAYER,...",
+        default_value = "layer4",
+        value_delimiter = ',',
+        help_heading = "Explanation"
+    )]
+    pub(super) layer: Vec<String>,
+    /// Class to explain: `top1` for each frame's own, or an index, name (tabby) or WordNet id (n02123045)
+    #[arg(long, default_value = "top1", help_heading = "Explanation")]
+    pub(super) class: String,
+    /// What is differentiated: the class's logit (the paper's way) or its softmax probability
+    #[arg(
+        long,
+        value_enum,
+        default_value = "logit",
+        help_heading = "Explanation"
+    )]
+    pub(super) score: ScoreArg,
+    /// How a frame becomes the model's square
+    #[arg(
+        long,
+        value_enum,
+        default_value = "stretch",
+        help_heading = "Explanation"
+    )]
+    pub(super) resize: ResizeArg,
+    /// Explain every Nth frame; the others reuse the last map
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Explanation")]
+    pub(super) stride: u64,
+    /// Start of the range, as ffmpeg writes it: 12.5, 1:02.5, 00:01:02.5, 1500ms
+    #[arg(long, value_name = "TIME", help_heading = "Explanation")]
+    pub(super) start: Option<String>,
+    /// End of the range, counted from the beginning of the input
+    #[arg(long, value_name = "TIME", help_heading = "Explanation")]
+    pub(super) end: Option<String>,
+
+    /// Classes listed in the label; 0 draws none
+    #[arg(long, value_name = "K", default_value_t = 3, help_heading = "Picture")]
+    pub(super) top_k: usize,
+    /// Arrangement of the picture
+    #[arg(
+        long,
+        default_value = "overlay",
+        help_heading = "Picture",
+        value_name = "overlay|side-by-side|triple|heatmap"
+    )]
+    pub(super) layout: String,
+    /// Palette
+    #[arg(
+        long,
+        default_value = "jet",
+        help_heading = "Picture",
+        value_name = "jet|turbo|viridis|inferno|gray"
+    )]
+    pub(super) colormap: String,
+    /// Weight of the heatmap in the blend, 0 to 1
+    #[arg(long, default_value_t = 0.4, help_heading = "Picture")]
+    pub(super) alpha: f32,
+    /// Pixels with less evidence than this, 0 to 1, stay untouched
+    #[arg(
+        long,
+        value_name = "T",
+        default_value_t = 0.0,
+        help_heading = "Picture"
+    )]
+    pub(super) threshold: f32,
+    /// Heatmap scale: over a causal window of two seconds (default for videos), per frame (default for images), or a constant
+    #[arg(long, help_heading = "Picture", value_name = "rolling|frame|fixed=V")]
+    pub(super) normalize: Option<String>,
+
+    /// FFmpeg's name of the video encoder
+    #[arg(long, default_value = "libx264", help_heading = "Output")]
+    pub(super) codec: String,
+    /// Encoder preset
+    #[arg(long, default_value = "veryfast", help_heading = "Output")]
+    pub(super) preset: String,
+    /// Constant rate factor: lower is better and larger
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u8).range(0..=63), help_heading = "Output")]
+    pub(super) crf: u8,
+    /// Leave the audio out
+    #[arg(long, help_heading = "Output")]
+    pub(super) no_audio: bool,
+    /// Write MP4 in fragments of a second, which survive a crash
+    #[arg(long, help_heading = "Output")]
+    pub(super) frag: bool,
+    /// Write a header and one record per frame (.jsonl or .csv): target, top classes, raw heatmap
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(super) records: Option<PathBuf>,
+    /// Write a summary of the run as JSON
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(super) stats: Option<PathBuf>,
+    /// Overwrite existing files
+    #[arg(short = 'y', long = "yes", help_heading = "Output")]
+    pub(super) overwrite: bool,
+
+    /// Arithmetic of the network
+    #[arg(long, value_enum, default_value = "f32", help_heading = "Running")]
+    pub(super) precision: PrecisionArg,
+    /// Where the network runs
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Running")]
+    pub(super) device: DeviceArg,
+    /// Worker threads [default: all cores]; the output is the same at any number
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Running")]
+    pub(super) workers: Option<u16>,
+    #[command(flatten)]
+    pub(super) weights: WeightsFileArg,
+    /// Print errors only
+    #[arg(short, long, conflicts_with = "verbose", help_heading = "Running")]
+    pub(super) quiet: bool,
+    /// Print more: weights, layers, time per stage
+    #[arg(short, long, action = ArgAction::SetTrue, help_heading = "Running")]
+    pub(super) verbose: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct WeightsFileArg {
+    /// Weight file [default: $GRADCAM_VIDEO_WEIGHTS, else the weights inside this program]
+    #[arg(long, value_name = "FILE", help_heading = "Running")]
+    pub(super) weights: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct SummaryArgs {
+    #[command(flatten)]
+    pub(super) weights: WeightsFileArg,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct WeightsArgs {
+    #[command(subcommand)]
+    pub(super) command: WeightsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum WeightsCommand {
+    /// Print what a weight file says of itself
+    Info(SummaryArgs),
+    /// Convert a TF.js layers folder of the Keras ResNet50 to safetensors
+    Convert {
+        /// Folder with model.json and its shards
+        folder: PathBuf,
+        /// File to write
+        output: PathBuf,
+        /// Type of convolution and fc weights
+        #[arg(long, value_enum, default_value = "f16")]
+        dtype: DtypeArg,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum MethodArg {
+    Gradcam,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum ScoreArg {
+    Logit,
+    Softmax,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum ResizeArg {
+    Stretch,
+    Crop,
+    Letterbox,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum PrecisionArg {
+    F32,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum DeviceArg {
+    Auto,
+    Cpu,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum DtypeArg {
+    F16,
+    F32,
+}

@@ -1,0 +1,22 @@
+//! Ctrl-C and termination: the first asks the pipeline to finish what it has, the second ends the program.
+
+use anyhow::Context;
+use gradcam_video::pipeline::CancelToken;
+
+/// Exit code after an interrupt.
+const INTERRUPTED: i32 = 130;
+
+/// Connects the signals to `cancel`.
+pub(super) fn install(cancel: &CancelToken) -> anyhow::Result<()> {
+    let cancel = cancel.clone();
+    ctrlc::set_handler(move || {
+        if cancel.is_cancelled() {
+            std::process::exit(INTERRUPTED);
+        }
+        eprintln!(
+            "gradcam-video: stopping, the output is being finished; interrupt again to abort"
+        );
+        cancel.cancel();
+    })
+    .context("cannot handle interrupts")
+}

@@ -1,0 +1,72 @@
+//! The command line: arguments, their validation, progress, exit codes. Only this layer prints.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod args;
+mod config;
+mod embedded;
+mod explain;
+mod interrupt;
+mod progress;
+mod summary;
+mod weights;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use gradcam_video::{Error, ErrorKind};
+
+use self::args::{Args, Command};
+
+/// How a command ended, as the exit code says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// All went well.
+    Done,
+    /// Finished, but some input was damaged.
+    Damaged,
+    /// Stopped on request; the output is finished and playable.
+    Interrupted,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        Self::from(match outcome {
+            Outcome::Done => 0,
+            Outcome::Damaged => 3,
+            Outcome::Interrupted => 130,
+        })
+    }
+}
+
+/// Runs the program.
+pub(crate) fn main() -> ExitCode {
+    let args = Args::parse();
+    let result = match args.command {
+        None => config::ExplainConfig::new(args.explain).and_then(explain::run),
+        Some(Command::Summary(args)) => summary::run(&args),
+        Some(Command::Weights(args)) => weights::run(&args),
+    };
+    match result {
+        Ok(outcome) => outcome.into(),
+        Err(error) => {
+            let (line, code) = describe(&error);
+            eprintln!("gradcam-video: {line}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// The one line that is printed, and the exit code.
+fn describe(error: &anyhow::Error) -> (String, u8) {
+    match error.downcast_ref::<Error>() {
+        Some(error) => {
+            let code = match error.kind() {
+                ErrorKind::InvalidArgument => 2,
+                ErrorKind::Cancelled => 130,
+                _ => 1,
+            };
+            (error.one_line(), code)
+        }
+        None => (format!("{error:#}").replace('\n', " "), 1),
+    }
+}
