@@ -301,6 +301,12 @@ impl Worker<'_> {
         times: &mut StageTimes,
         failure: &FirstFailure,
     ) {
+        // One frame per thread is faster than several threads per frame: what the model would spread over rayon's pool stays on
+        // this thread. If that cannot be had, the work is only slower.
+        let _this_thread = rayon::ThreadPoolBuilder::new()
+            .num_threads(1)
+            .use_current_thread()
+            .build();
         let mut preprocessor = Preprocessor::new(self.options.resize, self.model.spec());
         while let Ok(frame) = times.preprocess.wait(|| frames.recv()) {
             if failure.has_failed() {
