@@ -24,7 +24,11 @@ where
 
 pub fn outcome(output: Output) -> (i32, String, String) {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    (
+        output.status.code().unwrap(),
+        text(output.stdout),
+        text(output.stderr),
+    )
 }
 
 /// Runs the binary, which must succeed; returns stderr.
@@ -46,7 +50,11 @@ pub fn ffmpeg(arguments: &str, output: &Path) {
         .arg(output)
         .output()
         .unwrap();
-    assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+    assert!(
+        result.status.success(),
+        "{}",
+        String::from_utf8_lossy(&result.stderr)
+    );
 }
 
 /// One value of the first video stream.
@@ -61,8 +69,16 @@ pub fn ffprobe(path: &Path, arguments: &[&str]) -> String {
         .arg(path)
         .output()
         .unwrap();
-    assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
-    String::from_utf8(result.stdout).unwrap().trim().trim_end_matches(',').to_owned()
+    assert!(
+        result.status.success(),
+        "{}",
+        String::from_utf8_lossy(&result.stderr)
+    );
+    String::from_utf8(result.stdout)
+        .unwrap()
+        .trim()
+        .trim_end_matches(',')
+        .to_owned()
 }
 
 /// Presentation times of all video frames in seconds, in order of presentation.
@@ -80,10 +96,24 @@ pub fn audio_hash(path: &Path) -> String {
     let result = Command::new("ffmpeg")
         .args(["-v", "error", "-i"])
         .arg(path)
-        .args(["-map", "0:a", "-c", "copy", "-f", "streamhash", "-hash", "sha256", "-"])
+        .args([
+            "-map",
+            "0:a",
+            "-c",
+            "copy",
+            "-f",
+            "streamhash",
+            "-hash",
+            "sha256",
+            "-",
+        ])
         .output()
         .unwrap();
-    assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+    assert!(
+        result.status.success(),
+        "{}",
+        String::from_utf8_lossy(&result.stderr)
+    );
     String::from_utf8(result.stdout).unwrap()
 }
 
@@ -98,12 +128,18 @@ pub fn decoded_frame(path: &Path, index: u64) -> image::RgbImage {
         .arg(&png)
         .output()
         .unwrap();
-    assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+    assert!(
+        result.status.success(),
+        "{}",
+        String::from_utf8_lossy(&result.stderr)
+    );
     image::open(png).unwrap().to_rgb8()
 }
 
 /// Lines of a records file as JSON, the header first.
 pub fn records(path: &Path) -> Vec<serde_json::Value> {
     let text = std::fs::read_to_string(path).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
