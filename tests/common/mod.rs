@@ -85,7 +85,9 @@ pub fn ffprobe(path: &Path, arguments: &[&str]) -> String {
 pub fn frame_times(path: &Path) -> Vec<f64> {
     let mut times: Vec<f64> = probe(path, "packet=pts_time")
         .lines()
-        .map(|line| line.trim_end_matches(',').parse().unwrap())
+        .map(|line| line.trim_end_matches(','))
+        .filter(|line| !line.is_empty())
+        .map(|line| line.parse().unwrap())
         .collect();
     times.sort_by(f64::total_cmp);
     times

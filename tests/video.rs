@@ -1,0 +1,581 @@
+//! Videos through the whole program: frames, times, audio, colour tags, rotation.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{
+    audio_hash, decoded_frame, ffmpeg, ffprobe, file, frame_times, gradcam_video, probe, records,
+    run, run_ok,
+};
+
+/// Explaining one frame in this many keeps tests quick where the maps do not matter.
+const SPARSE: [&str; 2] = ["--stride", "1000"];
+
+fn explain(input: &Path, output: &Path, arguments: &[&str]) -> String {
+    let mut all = vec![input.as_os_str(), output.as_os_str()];
+    all.extend(arguments.iter().map(AsRef::<std::ffi::OsStr>::as_ref));
+    run_ok(all)
+}
+
+fn frame_count(path: &Path) -> usize {
+    let count = ffprobe(
+        path,
+        &[
+            "-count_frames",
+            "-select_streams",
+            "v:0",
+            "-show_entries",
+            "stream=nb_read_frames",
+        ],
+    );
+    // A transport stream is listed twice: in its program and by itself.
+    count.lines().next().unwrap().parse().unwrap()
+}
+
+/// Same frames, times that differ by one constant, same audio payload.
+fn assert_nothing_lost(input: &Path, output: &Path) {
+    assert_eq!(frame_count(input), frame_count(output));
+    let (before, after) = (frame_times(input), frame_times(output));
+    assert_eq!(before.len(), after.len());
+    for (a, b) in before.iter().zip(&after) {
+        let shift = (b - a) - (after[0] - before[0]);
+        assert!(shift.abs() < 1e-4, "time {a} became {b}");
+    }
+}
+
+fn generated(folder: &Path, name: &str, arguments: &str) -> PathBuf {
+    let path = folder.join(name);
+    ffmpeg(arguments, &path);
+    path
+}
+
+#[test]
+fn the_sample_clip_keeps_frames_times_and_audio_and_plays_everywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (file("samples/cup.mp4"), folder.path().join("out.mp4"));
+    let before = fs::read(&input).unwrap();
+    let stats = folder.path().join("s.json");
+    explain(
+        &input,
+        &output,
+        &["--stride", "24", "--stats", stats.to_str().unwrap()],
+    );
+    assert_nothing_lost(&input, &output);
+    assert_eq!(audio_hash(&input), audio_hash(&output));
+    assert_eq!(probe(&output, "stream=codec_name,pix_fmt"), "h264,yuv420p");
+    assert_eq!(
+        probe(&output, "stream=r_frame_rate"),
+        probe(&input, "stream=r_frame_rate")
+    );
+    // Fast start: the index comes before the data.
+    let bytes = fs::read(&output).unwrap();
+    let position = |kind: &[u8]| bytes.windows(4).position(|window| window == kind).unwrap();
+    assert!(position(b"moov") < position(b"mdat"));
+    assert_eq!(
+        fs::read(&input).unwrap(),
+        before,
+        "the input is never touched"
+    );
+    assert_eq!(
+        fs::read_dir(folder.path()).unwrap().count(),
+        2,
+        "no .part is left"
+    );
+    let stats: serde_json::Value = serde_json::from_slice(&fs::read(stats).unwrap()).unwrap();
+    assert_eq!(
+        (stats["frames_in"].as_u64(), stats["frames_out"].as_u64()),
+        (Some(217), Some(217))
+    );
+    assert_eq!(stats["decode_errors"], 0);
+}
+
+#[test]
+fn big_buck_bunny_keeps_frames_times_and_audio() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (
+        file("tests/media/bigbuckbunny_720p_5s.mp4"),
+        folder.path().join("out.mkv"),
+    );
+    explain(&input, &output, &SPARSE);
+    assert_nothing_lost(&input, &output);
+    assert_eq!(audio_hash(&input), audio_hash(&output));
+}
+
+#[test]
+fn records_are_byte_identical_at_any_number_of_workers() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = generated(
+        folder.path(),
+        "clip.mp4",
+        &format!(
+            "-i {} -t 0.5 -an -c:v libx264",
+            file("samples/cup.mp4").display()
+        ),
+    );
+    let with_workers = |workers: &str| {
+        let path = folder.path().join(format!("{workers}.jsonl"));
+        let output = folder.path().join(format!("{workers}.mp4"));
+        explain(
+            &clip,
+            &output,
+            &["--workers", workers, "--records", path.to_str().unwrap()],
+        );
+        (fs::read(path).unwrap(), fs::read(output).unwrap())
+    };
+    let (one, video) = with_workers("1");
+    assert_eq!(
+        one.iter().filter(|byte| **byte == b'\n').count(),
+        1 + frame_count(&clip)
+    );
+    for workers in ["2", "5"] {
+        let (records, pictures) = with_workers(workers);
+        assert!(records == one, "records differ at {workers} workers");
+        assert!(pictures == video, "the video differs at {workers} workers");
+    }
+}
+
+#[test]
+fn variable_frame_rate_survives() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = generated(
+        folder.path(),
+        "vfr.mp4",
+        "-f lavfi -i testsrc2=s=160x120:r=30:d=2 -f lavfi -i sine=d=2 \
+         -vf select='not(mod(n\\,3))+gt(n\\,30)*not(mod(n\\,2))' -vsync vfr -c:v libx264 -video_track_timescale 90000 -c:a aac",
+    );
+    let output = folder.path().join("out.mp4");
+    explain(&input, &output, &SPARSE);
+    let gaps: std::collections::BTreeSet<i64> = frame_times(&input)
+        .windows(2)
+        .map(|pair| ((pair[1] - pair[0]) * 1000.0).round() as i64)
+        .collect();
+    assert!(
+        gaps.len() > 1,
+        "the input must have a variable rate: {gaps:?}"
+    );
+    assert_nothing_lost(&input, &output);
+    assert_eq!(audio_hash(&input), audio_hash(&output));
+}
+
+#[test]
+fn a_late_start_and_audio_before_video_stay_in_sync() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = generated(
+        folder.path(),
+        "late.mkv",
+        "-f lavfi -itsoffset 0.7 -i testsrc2=s=160x120:r=25:d=1 -f lavfi -i sine=d=2 -c:v libx264 -c:a libopus",
+    );
+    let output = folder.path().join("out.mkv");
+    explain(&input, &output, &SPARSE);
+    assert_nothing_lost(&input, &output);
+    assert!(
+        (frame_times(&output)[0] - frame_times(&input)[0]).abs() < 0.03,
+        "{:?}",
+        frame_times(&output)[0]
+    );
+    assert_eq!(audio_hash(&input), audio_hash(&output));
+}
+
+#[test]
+fn a_transport_stream_starts_at_zero_with_audio_and_video_in_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = generated(
+        folder.path(),
+        "in.ts",
+        "-f lavfi -i testsrc2=s=160x120:r=25:d=1 -f lavfi -i sine=d=1 -c:v libx264 -c:a aac -muxdelay 1.4",
+    );
+    let output = folder.path().join("out.mkv");
+    explain(&input, &output, &SPARSE);
+    assert_nothing_lost(&input, &output);
+    let start = |path: &Path, stream: &str| -> f64 {
+        let times = ffprobe(
+            path,
+            &[
+                "-select_streams",
+                stream,
+                "-show_entries",
+                "packet=pts_time",
+            ],
+        );
+        times
+            .lines()
+            .map(|line| line.trim_end_matches(','))
+            .filter(|line| !line.is_empty())
+            .map(|line| line.parse().unwrap())
+            .fold(f64::INFINITY, f64::min)
+    };
+    assert!(start(&input, "v:0") > 1.0 && start(&output, "v:0") < 0.1);
+    let offset = |path: &Path| start(path, "v:0") - start(path, "a:0");
+    assert!((offset(&input) - offset(&output)).abs() < 2e-3);
+}
+
+#[test]
+fn rotation_is_kept_and_the_model_and_the_label_are_upright() {
+    let folder = tempfile::tempdir().unwrap();
+    // A cat that lies on its side in the coded picture; players turn it upright.
+    let photo = file("samples/chelsea.png");
+    let upright = generated(
+        folder.path(),
+        "upright.mp4",
+        &format!(
+            "-loop 1 -i {} -t 0.2 -r 25 -vf scale=450:300 -pix_fmt yuv420p -c:v libx264 -crf 10",
+            photo.display()
+        ),
+    );
+    for (name, turn, degrees) in [
+        ("turned90", "transpose=2", "270"),
+        ("turned180", "hflip,vflip", "180"),
+        ("turned270", "transpose=1", "90"),
+    ] {
+        let flat = generated(
+            folder.path(),
+            "flat.mp4",
+            &format!("-i {} -vf {turn} -c:v libx264 -crf 10", upright.display()),
+        );
+        let input = generated(
+            folder.path(),
+            &format!("{name}.mp4"),
+            &format!(
+                "-i {} -c copy -metadata:s:v rotate={degrees}",
+                flat.display()
+            ),
+        );
+        let (output, jsonl) = (
+            folder.path().join(format!("{name}-out.mp4")),
+            folder.path().join(format!("{name}.jsonl")),
+        );
+        explain(
+            &input,
+            &output,
+            &["--records", jsonl.to_str().unwrap(), "--crf", "10"],
+        );
+        let rotation = |path: &Path| probe(path, "stream_side_data=rotation");
+        assert!(!rotation(&input).is_empty());
+        assert_eq!(rotation(&input), rotation(&output));
+        assert_eq!(
+            decoded_frame(&input, 0).dimensions(),
+            (450, 300),
+            "{name}: the test's own turn is wrong"
+        );
+
+        let lines = records(&jsonl);
+        assert_eq!(lines[0]["size"], serde_json::json!([450, 300]));
+        assert_eq!(lines[1]["target"]["label"], "Egyptian_cat", "{name}");
+        assert!(
+            lines[1]["prob"].as_f64().unwrap() > 0.9,
+            "{name}: {}",
+            lines[1]["prob"]
+        );
+        // As a player shows it, the picture is that of the upright clip.
+        let plain_output = folder.path().join("plain-out.mp4");
+        explain(&upright, &plain_output, &["-y", "--crf", "10"]);
+        let (turned, plain) = (decoded_frame(&output, 0), decoded_frame(&plain_output, 0));
+        assert_eq!(turned.dimensions(), plain.dimensions());
+        let difference: f64 = turned
+            .iter()
+            .zip(plain.iter())
+            .map(|(a, b)| f64::from(a.abs_diff(*b)))
+            .sum();
+        let mean = difference / turned.len() as f64;
+        assert!(
+            mean < 3.0,
+            "{name}: differs by {mean} grey levels on average"
+        );
+    }
+}
+
+#[test]
+fn ten_bits_and_colour_tags_survive() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("out.mp4");
+    let tags = "stream=pix_fmt,color_range,color_space,color_transfer,color_primaries";
+    for (name, arguments) in [
+        ("ten.mp4", "-pix_fmt yuv420p10le -c:v libx264"),
+        (
+            "bt709.mp4",
+            "-vf scale=out_color_matrix=bt709:out_range=tv -pix_fmt yuv420p -c:v libx264 -colorspace bt709 -color_primaries bt709 -color_trc bt709 -color_range tv",
+        ),
+        (
+            "full.mp4",
+            "-vf scale=out_color_matrix=bt709:out_range=pc -pix_fmt yuv420p -c:v libx264 -colorspace bt709 -color_primaries bt709 -color_trc bt709 -color_range pc",
+        ),
+        ("444.mp4", "-pix_fmt yuv444p -c:v libx264"),
+        ("422ten.mp4", "-pix_fmt yuv422p10le -c:v libx264"),
+    ] {
+        let input = generated(
+            folder.path(),
+            name,
+            &format!("-f lavfi -i testsrc2=s=160x120:r=25:d=0.4 {arguments}"),
+        );
+        explain(
+            &input,
+            &output,
+            &[
+                "-y", "--alpha", "0", "--top-k", "0", "--crf", "8", SPARSE[0], SPARSE[1],
+            ],
+        );
+        // FFmpeg has two names for full-range 4:2:0; the range tag says the same.
+        let same = |text: String| text.replace("yuvj", "yuv");
+        assert_eq!(
+            same(probe(&input, tags)),
+            same(probe(&output, tags)),
+            "{name}"
+        );
+        assert_nothing_lost(&input, &output);
+        let (before, after) = (decoded_frame(&input, 5), decoded_frame(&output, 5));
+        let error: f64 = before
+            .iter()
+            .zip(after.iter())
+            .map(|(a, b)| f64::from(a.abs_diff(*b)).powi(2))
+            .sum();
+        let psnr = 10.0 * (255.0f64.powi(2) / (error / before.len() as f64)).log10();
+        assert!(psnr > 38.0, "{name}: {psnr:.1} dB");
+    }
+}
+
+#[test]
+fn odd_sizes_are_padded_by_one_pixel() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = generated(
+        folder.path(),
+        "odd.webm",
+        "-f lavfi -i testsrc=s=161x121:r=25:d=0.4 -pix_fmt yuv420p -c:v libvpx-vp9 -deadline realtime -cpu-used 8",
+    );
+    assert_eq!(probe(&input, "stream=width,height"), "161,121");
+    let output = folder.path().join("out.mp4");
+    explain(&input, &output, &SPARSE);
+    assert_eq!(probe(&output, "stream=width,height"), "162,122");
+    assert_eq!(frame_count(&input), frame_count(&output));
+}
+
+#[test]
+fn a_range_is_cut_from_video_and_audio() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = generated(
+        folder.path(),
+        "in.mp4",
+        "-f lavfi -i testsrc2=s=160x120:r=25:d=4 -f lavfi -i sine=d=4 -c:v libx264 -g 50 -c:a aac",
+    );
+    let output = folder.path().join("out.mp4");
+    explain(
+        &input,
+        &output,
+        &[
+            "--start", "1.2", "--end", "00:00:02", SPARSE[0], SPARSE[1], "--alpha", "0", "--top-k",
+            "0",
+        ],
+    );
+    let times = frame_times(&output);
+    assert_eq!(times.len(), 20, "frames at 1.20 to 1.96 s");
+    assert!(times[0].abs() < 1e-6);
+    // The first frame of the output is frame 30 of the input.
+    let (expected, shown) = (decoded_frame(&input, 30), decoded_frame(&output, 0));
+    let difference: f64 = expected
+        .iter()
+        .zip(shown.iter())
+        .map(|(a, b)| f64::from(a.abs_diff(*b)))
+        .sum();
+    assert!(difference / (expected.len() as f64) < 4.0);
+    let audio_secs: f64 = ffprobe(
+        &output,
+        &["-select_streams", "a:0", "-show_entries", "stream=duration"],
+    )
+    .parse()
+    .unwrap();
+    assert!((audio_secs - 0.8).abs() < 0.05, "{audio_secs}");
+    let (code, _, stderr) = run([
+        input.to_str().unwrap(),
+        output.to_str().unwrap(),
+        "-y",
+        "--start",
+        "100",
+    ]);
+    assert_eq!(code, 1);
+    assert!(stderr.contains("no frame lies in the range"), "{stderr}");
+}
+
+#[test]
+fn stride_carries_the_map_and_encoder_options_reach_the_encoder() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = generated(
+        folder.path(),
+        "in.mp4",
+        &format!(
+            "-i {} -t 0.4 -c:v libx264 -c:a copy",
+            file("samples/cup.mp4").display()
+        ),
+    );
+    let (output, jsonl) = (folder.path().join("out.mp4"), folder.path().join("r.jsonl"));
+    explain(
+        &input,
+        &output,
+        &[
+            "--stride",
+            "4",
+            "--records",
+            jsonl.to_str().unwrap(),
+            "--codec",
+            "libx265",
+            "--preset",
+            "ultrafast",
+            "--crf",
+            "30",
+            "--no-audio",
+        ],
+    );
+    assert_eq!(
+        probe(&output, "stream=codec_name,codec_tag_string"),
+        "hevc,hvc1"
+    );
+    assert_eq!(
+        ffprobe(
+            &output,
+            &["-select_streams", "a", "-show_entries", "stream=index"]
+        ),
+        ""
+    );
+    let lines = records(&jsonl);
+    for (index, record) in lines[1..].iter().enumerate() {
+        assert_eq!(record["frame"], index as u64);
+        let is_carried = record["flags"]
+            .as_array()
+            .unwrap()
+            .contains(&"carried".into());
+        assert_eq!(is_carried, index % 4 != 0);
+        assert_eq!(record["heatmap"], lines[1 + index / 4 * 4]["heatmap"]);
+    }
+    assert_ne!(lines[1]["heatmap"], lines[5]["heatmap"]);
+    let (code, _, stderr) = run([input.to_str().unwrap(), "o.mp4", "--codec", "libx999"]);
+    assert_eq!(code, 2);
+    assert!(
+        stderr.contains("libx999") && stderr.contains("libx264"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn an_image_becomes_a_video_of_one_frame() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("out.mp4");
+    explain(&file("samples/chelsea.png"), &output, &[]);
+    assert_eq!(
+        probe(&output, "stream=codec_name,pix_fmt,width,height"),
+        "h264,452,300,yuv420p"
+    );
+    assert_eq!(frame_count(&output), 1);
+}
+
+#[test]
+fn pipes_work_at_both_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = generated(
+        folder.path(),
+        "in.mkv",
+        "-f lavfi -i testsrc2=s=160x120:r=25:d=0.4 -c:v libx264",
+    );
+    let result = gradcam_video()
+        .args(["-", "-", "--stride", "100"])
+        .stdin(fs::File::open(&input).unwrap())
+        .output()
+        .unwrap();
+    assert!(
+        result.status.success(),
+        "{}",
+        String::from_utf8_lossy(&result.stderr)
+    );
+    let output = folder.path().join("out.mp4");
+    fs::write(&output, &result.stdout).unwrap();
+    assert_eq!(frame_count(&output), 10);
+}
+
+#[test]
+fn an_interrupt_leaves_a_playable_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("out.mp4");
+    let mut child = gradcam_video()
+        .arg(file("samples/cup.mp4"))
+        .arg(&output)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Long enough to be under way, short enough not to be done; twice the patience on a busy machine.
+    let part = folder.path().join("out.mp4.part");
+    while !part.exists() {
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "it ended before it began"
+        );
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    let killed = std::process::Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(killed.success());
+    let result = child.wait_with_output().unwrap();
+    assert_eq!(
+        result.status.code(),
+        Some(130),
+        "{}",
+        String::from_utf8_lossy(&result.stderr)
+    );
+    let frames = frame_count(&output);
+    assert!(frames > 0 && frames < 217, "{frames} frames");
+    assert!(!part.exists());
+}
+
+#[test]
+fn damage_is_reported_and_the_rest_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = generated(
+        folder.path(),
+        "good.mp4",
+        "-f lavfi -i testsrc2=s=160x120:r=25:d=2 -c:v libx264 -g 10 -movflags +faststart",
+    );
+    let mut bytes = fs::read(&good).unwrap();
+    let length = bytes.len();
+    for position in (length / 2..length * 3 / 4).step_by(97) {
+        bytes[position] ^= 0xff;
+    }
+    let damaged = folder.path().join("damaged.mp4");
+    fs::write(&damaged, bytes).unwrap();
+    let output = folder.path().join("out.mp4");
+    let (code, _, stderr) = run([
+        damaged.to_str().unwrap(),
+        output.to_str().unwrap(),
+        "--stride",
+        "1000",
+    ]);
+    assert_eq!(code, 3, "{stderr}");
+    assert!(stderr.contains("is damaged"), "{stderr}");
+    assert!(frame_count(&output) > 25);
+}
+
+#[test]
+fn progress_is_plain_lines_without_a_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("out.mp4");
+    let input = generated(
+        folder.path(),
+        "in.mp4",
+        &format!(
+            "-i {} -t 0.3 -c:v libx264",
+            file("samples/cup.mp4").display()
+        ),
+    );
+    let stderr = explain(&input, &output, &["-v"]);
+    assert!(
+        !stderr.contains('\r') && !stderr.contains('\u{1b}'),
+        "{stderr:?}"
+    );
+    assert!(
+        stderr.contains("fps")
+            && stderr.contains("ms CPU per frame")
+            && stderr.contains("weights (built in)"),
+        "{stderr}"
+    );
+}
