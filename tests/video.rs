@@ -346,7 +346,8 @@ fn odd_sizes_are_padded_by_one_pixel() {
     );
     assert_eq!(probe(&input, "stream=width,height"), "161,121");
     let output = folder.path().join("out.mp4");
-    explain(&input, &output, &SPARSE);
+    let stderr = explain(&input, &output, &SPARSE);
+    assert!(stderr.contains("161x121 is padded to 162x122"), "{stderr}");
     assert_eq!(probe(&output, "stream=width,height"), "162,122");
     assert_eq!(frame_count(&input), frame_count(&output));
 }
@@ -578,4 +579,35 @@ fn progress_is_plain_lines_without_a_terminal() {
             && stderr.contains("weights (built in)"),
         "{stderr}"
     );
+}
+
+#[test]
+fn progress_is_a_bar_with_speed_and_class_on_a_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = generated(
+        folder.path(),
+        "in.mp4",
+        &format!(
+            "-loop 1 -i {} -t 1 -vf scale=450:300 -pix_fmt yuv420p -c:v libx264",
+            file("samples/chelsea.png").display()
+        ),
+    );
+    let command = format!(
+        "{} {} {}",
+        env!("CARGO_BIN_EXE_gradcam-video"),
+        input.display(),
+        folder.path().join("out.mp4").display()
+    );
+    // script(1) gives the program a terminal.
+    let result = std::process::Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .env("TERM", "xterm")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&result.stdout).into_owned();
+    assert!(result.status.success(), "{shown}");
+    for expected in ["/25 frames", "fps", "ETA", "Egyptian_cat"] {
+        assert!(shown.contains(expected), "{expected}: {shown:?}");
+    }
 }

@@ -126,11 +126,18 @@ impl FfmpegSink {
             .map_err(|error| failed(&format!("{} refuses: {error}", options.codec)))?;
         add_video(&mut context, codec, &encoder, time_base, muxer, template)
             .map_err(|error| failed(&error))?;
-        let (copied, notices) = match template {
+        let (copied, mut notices) = match template {
             Some(template) => add_copied(&mut context, template, muxer, options.keep_audio)
                 .map_err(|error| failed(&error))?,
             None => Default::default(),
         };
+        let (width, height) = (encoder.width(), encoder.height());
+        if (width as usize, height as usize) != (shape.width, shape.height) {
+            notices.push(format!(
+                "{}x{} is padded to {width}x{height}: the pixel format wants even sizes",
+                shape.width, shape.height
+            ));
+        }
         let is_fragmented = options.is_fragmented || file.is_none();
         context
             .write_header_with(muxer_options(muxer, is_fragmented))
