@@ -274,7 +274,7 @@ impl Scaler {
                 to.width as i32,
                 to.height as i32,
                 to.format.into(),
-                flags as i32,
+                flags,
                 ptr::null_mut(),
                 ptr::null_mut(),
                 ptr::null(),

@@ -40,6 +40,17 @@ impl From<Outcome> for ExitCode {
 
 /// Runs the program.
 pub(crate) fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| {
+        // A defect of ours: one line for the report, not a trace for the user.
+        eprintln!(
+            "gradcam-video: internal error, please report it: {}",
+            panic.to_string().replace('\n', " ")
+        );
+    }));
+    std::panic::catch_unwind(run).unwrap_or(ExitCode::FAILURE)
+}
+
+fn run() -> ExitCode {
     let args = Args::parse();
     let result = match args.command {
         None => config::ExplainConfig::new(args.explain).and_then(explain::run),

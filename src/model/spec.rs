@@ -85,7 +85,7 @@ impl ModelSpec {
             }
         };
         let input_size: usize = parse(file, "input_size")?;
-        if input_size == 0 || input_size % 32 != 0 || input_size > 4096 {
+        if input_size == 0 || !input_size.is_multiple_of(32) || input_size > 4096 {
             return Err(file.error(format!(
                 "input_size {input_size} is not a multiple of 32 up to 4096"
             )));

@@ -118,7 +118,7 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
     let (to_ordered, explained) = bounded::<Explained>(in_flight);
     let (end_sender, end) = bounded::<SourceEnd>(1);
 
-    let failure = FirstFailure::default();
+    let failure = FirstFailure::new();
     let frames_in = AtomicU64::new(0);
     let mut times = StageTimes::default();
     let outcome = thread::scope(|scope| {
@@ -138,7 +138,7 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
             let _ = end_sender.send(source.finish());
             times
         };
-        threads.push(("decode".to_owned(), spawn(scope, "decode", failure, decode)));
+        threads.push(spawn(scope, "decode", failure, decode));
         for number in 0..workers {
             let (frames, to_ordered) = (frames.clone(), to_ordered.clone());
             let work = move || {
@@ -152,9 +152,7 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
                 worker.run(&frames, &to_ordered, &mut times, failure);
                 times
             };
-            let name = format!("worker-{number}");
-            let handle = spawn(scope, &name, failure, work);
-            threads.push((name, handle));
+            threads.push(spawn(scope, &format!("worker-{number}"), failure, work));
         }
         drop((frames, to_ordered));
 
@@ -175,20 +173,20 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
             no_positive_evidence: 0,
         };
         let mut ordered_times = StageTimes::default();
-        ordered.run(
-            &explained,
-            &permit_return,
-            &mut ordered_times,
-            failure,
-            reporter,
-        );
+        failure.catch("ordered", || {
+            ordered.run(
+                &explained,
+                &permit_return,
+                &mut ordered_times,
+                failure,
+                reporter,
+            );
+        });
         drop((explained, permit_return));
         times += ordered_times;
-        for (name, handle) in threads {
-            match handle.map(thread::ScopedJoinHandle::join) {
-                Some(Ok(stage_times)) => times += stage_times,
-                Some(Err(panic)) => failure.record_panic(&name, panic.as_ref()),
-                None => {}
+        for handle in threads.into_iter().flatten() {
+            if let Ok(Some(stage_times)) = handle.join() {
+                times += stage_times;
             }
         }
         (!failure.has_failed()).then(|| {
@@ -243,15 +241,17 @@ struct InputFacts {
     model_size: usize,
 }
 
+/// Starts a named thread whose panic becomes a failure; a thread that cannot start is one too.
 fn spawn<'scope, T: Send + 'scope>(
     scope: &'scope thread::Scope<'scope, '_>,
     name: &str,
-    failure: &FirstFailure,
+    failure: &'scope FirstFailure,
     work: impl FnOnce() -> T + Send + 'scope,
-) -> Option<thread::ScopedJoinHandle<'scope, T>> {
+) -> Option<thread::ScopedJoinHandle<'scope, Option<T>>> {
+    let thread_name = name.to_owned();
     thread::Builder::new()
         .name(name.to_owned())
-        .spawn_scoped(scope, work)
+        .spawn_scoped(scope, move || failure.catch(&thread_name, work))
         .map_err(|error| {
             let message = format!("cannot start thread {name}");
             failure.record(Error::caused_by(ErrorKind::Internal, message, error));
@@ -267,15 +267,15 @@ fn decode(
     failure: &FirstFailure,
     (cancel, frames_in): (&CancelToken, &AtomicU64),
 ) {
-    // A failed receive or send means that a neighbour has stopped: it knows why.
-    while times.decode.wait(|| permits.recv()).is_ok() {
-        if cancel.is_cancelled() || failure.has_failed() {
+    // No permit or a failed send means that a neighbour has stopped: it knows why.
+    while times.decode.wait(|| failure.receive(permits)).is_some() {
+        if cancel.is_cancelled() {
             return;
         }
         match times.decode.measure(|| source.next_frame()) {
             Ok(Some(frame)) => {
                 frames_in.fetch_add(1, Ordering::Relaxed);
-                if times.decode.wait(|| to_workers.send(frame)).is_err() {
+                if times.decode.wait(|| to_workers.send(frame).is_err()) {
                     return;
                 }
             }
@@ -308,10 +308,7 @@ impl Worker<'_> {
             .use_current_thread()
             .build();
         let mut preprocessor = Preprocessor::new(self.options.resize, self.model.spec());
-        while let Ok(frame) = times.preprocess.wait(|| frames.recv()) {
-            if failure.has_failed() {
-                return;
-            }
+        while let Some(frame) = times.preprocess.wait(|| failure.receive(frames)) {
             let is_explained = frame.index.0.is_multiple_of(self.options.stride.max(1));
             let explanation = is_explained
                 .then(|| self.explain(&frame, &mut preprocessor, times))
@@ -319,7 +316,7 @@ impl Worker<'_> {
             match explanation {
                 Ok(explanation) => {
                     let item = Explained { frame, explanation };
-                    if times.explain.wait(|| to_ordered.send(item)).is_err() {
+                    if times.explain.wait(|| to_ordered.send(item).is_err()) {
                         return;
                     }
                 }
@@ -393,12 +390,9 @@ impl Ordered<'_> {
         reporter: &dyn Reporter,
     ) {
         let mut reorder = Reorder::new();
-        while let Ok(item) = times.render.wait(|| explained.recv()) {
+        while let Some(item) = times.render.wait(|| failure.receive(explained)) {
             reorder.insert(item.frame.index, item);
             while let Some(item) = reorder.pop() {
-                if failure.has_failed() {
-                    return;
-                }
                 let index = item.frame.index;
                 if let Err(error) = self.finish_frame(item, times) {
                     return failure.record(error.at_frame(index));

@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn missing_encoders_are_named_beside_those_there_are() {
-        let error = find_encoder("libx999").unwrap_err().one_line();
+        let error = find_encoder("libx999").err().unwrap().one_line();
         assert!(
             error.contains("libx999") && error.contains("libx264"),
             "{error}"

@@ -90,7 +90,7 @@ fn is_native(layout: &PixelLayout) -> bool {
     layout.components.len() == 3
         && !layout.has_alpha
         && !layout.is_exotic
-        && !(layout.is_big_endian && depth_bits > 8)
+        && (depth_bits == 8 || !layout.is_big_endian)
         && (8..=16).contains(&depth_bits)
         && matches!(layout.chroma_shift, (0, 0) | (1, 0) | (1, 1))
         && layout.components.iter().all(is_plain)
