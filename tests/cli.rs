@@ -279,6 +279,7 @@ fn requests_that_make_no_sense_are_usage_errors_with_a_hint() {
         (vec!["--normalize", "fixed=0"], "fixed=V"),
         (vec!["--records", "r.txt"], ".jsonl or .csv"),
         (vec!["--start", "1:99"], "no time"),
+        (vec!["--start", "1"], "INPUT is a still image"),
         (vec!["--stride", "0"], "stride"),
         (vec!["--workers", "0"], "workers"),
         (vec!["--method", "magic"], "gradcam"),

@@ -12,7 +12,7 @@ use gradcam_video::source::{InputSpec, TimeRange, is_still_image};
 use gradcam_video::temporal::Normalize;
 use gradcam_video::{Error, ErrorKind, Result};
 
-use super::args::{ExplainArgs, ResizeArg, ScoreArg};
+use super::args::{ExplainArgs, MethodArg, ResizeArg, ScoreArg};
 
 /// A validated request to explain one input.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub(super) struct ExplainConfig {
     /// Whether input and output are still images.
     pub(super) is_still_input: bool,
     pub(super) is_still_output: bool,
+    pub(super) method: MethodArg,
     pub(super) layers: Vec<String>,
     /// `None` for each frame's top class.
     pub(super) class: Option<String>,
@@ -70,6 +71,12 @@ impl ExplainConfig {
             start_secs: args.start.as_deref().map(parse_time).transpose()?,
             end_secs: args.end.as_deref().map(parse_time).transpose()?,
         };
+        if is_still_input && (args.start.is_some() || args.end.is_some()) {
+            return Err(usage(
+                "--start and --end choose a part of a video, but INPUT is a still image",
+            )
+            .into());
+        }
         let render = RenderOptions {
             colormap: args.colormap.parse()?,
             alpha: args.alpha,
@@ -79,6 +86,7 @@ impl ExplainConfig {
         Ok(Self {
             is_still_input,
             is_still_output,
+            method: args.method,
             layers: args.layer,
             class: (args.class != "top1").then_some(args.class),
             score: match args.score {

@@ -16,6 +16,7 @@ use gradcam_video::sink::{
 use gradcam_video::source::{FfmpegSource, FrameSource, InputSpec, SourceInfo, StillSource};
 
 use super::Outcome;
+use super::args::MethodArg;
 use super::config::ExplainConfig;
 use super::embedded::load_weights;
 use super::interrupt;
@@ -57,8 +58,10 @@ pub(super) fn run(config: ExplainConfig) -> anyhow::Result<Outcome> {
         info.color,
         info.orientation,
     )?;
-    let explainer = GradCam;
-    let header = records_header(&config, &options, &explainer, info, &weights);
+    let explainer: &dyn Explainer = match config.method {
+        MethodArg::Gradcam => &GradCam,
+    };
+    let header = records_header(&config, &options, explainer, info, &weights);
     let estimated_frames = info.estimated_frames;
     let (sink, mut notices) = open_sink(&config, info, renderer.shape())?;
     notices.extend(info.notices.iter().cloned());
@@ -76,7 +79,7 @@ pub(super) fn run(config: ExplainConfig) -> anyhow::Result<Outcome> {
     let progress = ProgressView::new(config.is_quiet || config.is_still_input, estimated_frames);
     let job = Job {
         model: &model,
-        explainer: &explainer,
+        explainer,
         source,
         renderer,
         sink,
