@@ -1,0 +1,647 @@
+//! The pipeline on synthetic parts: order, failures, cancellation, bounded memory.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use gradcam_video::explain::{GradCam, Score, TargetChoice};
+use gradcam_video::frame::{
+    ColorModel, ColorSpec, Frame, FrameIndex, Orientation, Picture, PictureFormat, Pts, TimeBase,
+};
+use gradcam_video::model::{
+    Activations, Classifier, Forward, FullyConnected, Labels, ModelInput, ModelSpec, Normalization,
+    TargetLayer,
+};
+use gradcam_video::pipeline::{
+    self, CancelToken, Job, Options, Progress, Reporter, SilentReporter, Summary,
+};
+use gradcam_video::preprocess::ResizePolicy;
+use gradcam_video::records::{RecordsFormat, RecordsHeader, RecordsWriter};
+use gradcam_video::render::{RenderOptions, Renderer};
+use gradcam_video::sink::FrameSink;
+use gradcam_video::source::{FrameSource, SourceEnd, SourceInfo};
+use gradcam_video::temporal::Normalize;
+use gradcam_video::{Error, ErrorKind, Result, Stage};
+
+const WIDTH: usize = 32;
+const HEIGHT: usize = 24;
+const FORMAT: PictureFormat = PictureFormat {
+    chroma_shift: (1, 1),
+    bit_depth: 8,
+};
+const COLOR: ColorSpec = ColorSpec {
+    model: ColorModel::YuvBt601,
+    is_full_range: true,
+};
+/// Frames that may be in flight beyond one per worker, as docs/ARCHITECTURE.md says.
+const SPARE: u64 = 4;
+
+/// What happens to one frame.
+#[derive(Clone, Copy, PartialEq)]
+enum Fault {
+    None,
+    Fail(u64),
+    Panic(u64),
+}
+
+/// Frame `n` is uniformly `n` bright, so that every stage can tell the frames apart.
+struct ToySource {
+    info: SourceInfo,
+    next: u64,
+    count: u64,
+    fault: Fault,
+    delivered: Arc<AtomicU64>,
+}
+
+impl FrameSource for ToySource {
+    fn info(&self) -> &SourceInfo {
+        &self.info
+    }
+
+    fn next_frame(&mut self) -> Result<Option<Frame>> {
+        if self.next == self.count {
+            return Ok(None);
+        }
+        let index = FrameIndex(self.next);
+        if self.fault == Fault::Fail(self.next) {
+            return Err(Error::new(ErrorKind::Input, "the source broke").at_frame(index));
+        }
+        self.next += 1;
+        self.delivered.fetch_add(1, Ordering::SeqCst);
+        Ok(Some(Frame {
+            index,
+            pts: Pts(index.0 as i64 * 3 + 7),
+            duration: 3,
+            picture: Picture::filled(
+                WIDTH,
+                HEIGHT,
+                FORMAT,
+                COLOR,
+                [index.0 as u16 % 200, 128, 128],
+            ),
+            passthrough: Vec::new(),
+        }))
+    }
+
+    fn finish(&mut self) -> SourceEnd {
+        SourceEnd::default()
+    }
+}
+
+/// Two channels of 2x2 cells; class 0 reads the first, class 1 the second. `sign` makes all evidence negative.
+struct ToyModel {
+    spec: ModelSpec,
+    head: FullyConnected,
+    fault: Fault,
+    is_slow: bool,
+    calls: AtomicU64,
+}
+
+impl ToyModel {
+    fn new(sign: f32) -> Self {
+        Self {
+            spec: ModelSpec {
+                arch: "toy".into(),
+                blocks: [1, 1, 1, 1],
+                has_stride_in_1x1: true,
+                batch_norm_epsilon: 1e-5,
+                normalization: Normalization {
+                    channel_order: [0, 1, 2],
+                    mean: [0.0; 3],
+                    deviation: [1.0; 3],
+                },
+                input_size: 32,
+                labels: Labels::from_json(r#"["alpha", "beta"]"#, r#"["n1", "n2"]"#).unwrap(),
+            },
+            head: FullyConnected {
+                weight: vec![sign, 0.0, 0.0, sign * 0.5],
+                bias: vec![0.0; 2],
+                channels: 2,
+            },
+            fault: Fault::None,
+            is_slow: false,
+            calls: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Classifier for ToyModel {
+    fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+
+    fn fully_connected(&self) -> &FullyConnected {
+        &self.head
+    }
+
+    fn forward(&self, input: &ModelInput, layers: &[TargetLayer]) -> Result<Forward> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        let brightness = input.values[0].round();
+        match self.fault {
+            Fault::Fail(frame) if brightness as u64 == frame => {
+                return Err(Error::new(ErrorKind::Compute, "the model broke"));
+            }
+            Fault::Panic(frame) if brightness as u64 == frame => panic!("the model panicked"),
+            _ => {}
+        }
+        if self.is_slow {
+            // Frames take unequal times, so that workers overtake each other.
+            std::thread::sleep(Duration::from_micros((brightness as u64 * 7919) % 5 * 700));
+        }
+        let value = brightness + 1.0;
+        let activations = Activations {
+            channels: 2,
+            height: 2,
+            width: 2,
+            values: vec![
+                value,
+                2.0 * value,
+                3.0 * value,
+                4.0 * value,
+                4.0 * value,
+                0.0,
+                0.0,
+                value,
+            ],
+        };
+        Ok(Forward {
+            activations: vec![activations; layers.len()],
+            logits: vec![2.0 + brightness, 1.0],
+        })
+    }
+
+    fn backpropagate(
+        &self,
+        activations: &Activations,
+        _: TargetLayer,
+        _: &[f32],
+    ) -> Result<Activations> {
+        Ok(activations.clone())
+    }
+}
+
+#[derive(Default)]
+struct Written {
+    frames: Vec<(u64, i64, Picture)>,
+    is_finished: bool,
+    is_dropped: bool,
+    most_in_flight: u64,
+}
+
+struct ToySink {
+    written: Arc<Mutex<Written>>,
+    delivered: Arc<AtomicU64>,
+    fault: Fault,
+    delay: Duration,
+    cancel_at: Option<(u64, CancelToken)>,
+}
+
+impl FrameSink for ToySink {
+    fn write(&mut self, frame: Frame) -> Result<()> {
+        std::thread::sleep(self.delay);
+        if self.fault == Fault::Fail(frame.index.0) {
+            return Err(Error::new(ErrorKind::Output, "the sink broke"));
+        }
+        if let Some((at, cancel)) = &self.cancel_at
+            && *at == frame.index.0
+        {
+            cancel.cancel();
+        }
+        let mut written = self.written.lock().unwrap();
+        let in_flight = self.delivered.load(Ordering::SeqCst) - written.frames.len() as u64;
+        written.most_in_flight = written.most_in_flight.max(in_flight);
+        written
+            .frames
+            .push((frame.index.0, frame.pts.0, frame.picture));
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, _: SourceEnd) -> Result<u64> {
+        let mut written = self.written.lock().unwrap();
+        written.is_finished = true;
+        Ok(written.frames.len() as u64)
+    }
+}
+
+impl Drop for ToySink {
+    fn drop(&mut self) {
+        self.written.lock().unwrap().is_dropped = true;
+    }
+}
+
+#[derive(Clone, Default)]
+struct SharedBytes(Arc<Mutex<Vec<u8>>>);
+
+impl Write for SharedBytes {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// One run and all that can be varied.
+struct Setup {
+    frames: u64,
+    model: ToyModel,
+    source_fault: Fault,
+    sink_fault: Fault,
+    sink_delay: Duration,
+    cancel_at: Option<u64>,
+    workers: usize,
+    stride: u64,
+    target: TargetChoice,
+    top_k: usize,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            frames: 40,
+            model: ToyModel::new(1.0),
+            source_fault: Fault::None,
+            sink_fault: Fault::None,
+            sink_delay: Duration::ZERO,
+            cancel_at: None,
+            workers: 3,
+            stride: 1,
+            target: TargetChoice::Top1,
+            top_k: 2,
+        }
+    }
+}
+
+struct Outcome {
+    result: Result<Summary>,
+    written: Arc<Mutex<Written>>,
+    records: Vec<u8>,
+    model_calls: u64,
+}
+
+impl Setup {
+    fn run(self) -> Outcome {
+        self.run_with(&SilentReporter)
+    }
+
+    fn run_with(self, reporter: &dyn Reporter) -> Outcome {
+        let delivered = Arc::new(AtomicU64::new(0));
+        let written = Arc::new(Mutex::new(Written::default()));
+        let bytes = SharedBytes::default();
+        let cancel = CancelToken::new();
+        let header = RecordsHeader {
+            header: true,
+            version: String::new(),
+            input: String::new(),
+            size: [WIDTH, HEIGHT],
+            rotation: 0,
+            resize: String::new(),
+            layer: String::new(),
+            method: String::new(),
+            score: String::new(),
+            precision: String::new(),
+            weights_sha256: String::new(),
+        };
+        let job = Job {
+            model: &self.model,
+            explainer: &GradCam,
+            source: Box::new(ToySource {
+                info: SourceInfo {
+                    width: WIDTH,
+                    height: HEIGHT,
+                    format: FORMAT,
+                    color: COLOR,
+                    orientation: Orientation::default(),
+                    time_base: TimeBase {
+                        numerator: 1,
+                        denominator: 75,
+                    },
+                    estimated_frames: Some(self.frames),
+                    notices: Vec::new(),
+                    template: None,
+                },
+                next: 0,
+                count: self.frames,
+                fault: self.source_fault,
+                delivered: delivered.clone(),
+            }),
+            renderer: Renderer::new(
+                RenderOptions::default(),
+                WIDTH,
+                HEIGHT,
+                FORMAT,
+                COLOR,
+                Orientation::default(),
+            )
+            .unwrap(),
+            sink: Box::new(ToySink {
+                written: written.clone(),
+                delivered,
+                fault: self.sink_fault,
+                delay: self.sink_delay,
+                cancel_at: self.cancel_at.map(|at| (at, cancel.clone())),
+            }),
+            records: Some(
+                RecordsWriter::new(Box::new(bytes.clone()), RecordsFormat::Jsonl, "r", &header)
+                    .unwrap(),
+            ),
+            options: Options {
+                target: self.target,
+                score: Score::Logit,
+                layers: vec![self.model.spec.last_layer()],
+                layer_name: "layer4".into(),
+                top_k: self.top_k,
+                resize: ResizePolicy::Stretch,
+                normalize: Normalize::Frame,
+                stride: self.stride,
+                workers: self.workers,
+            },
+        };
+        let result = pipeline::run(job, reporter, &cancel);
+        let records = bytes.0.lock().unwrap().clone();
+        Outcome {
+            result,
+            written,
+            records,
+            model_calls: self.model.calls.load(Ordering::SeqCst),
+        }
+    }
+}
+
+fn records(outcome: &Outcome) -> Vec<serde_json::Value> {
+    let text = std::str::from_utf8(&outcome.records).unwrap();
+    text.lines()
+        .skip(1)
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn frames_keep_their_order_and_records_do_not_depend_on_the_number_of_workers() {
+    let run = |workers| {
+        let mut setup = Setup {
+            workers,
+            frames: 120,
+            ..Setup::default()
+        };
+        setup.model.is_slow = true;
+        let outcome = setup.run();
+        let summary = outcome.result.as_ref().unwrap();
+        assert_eq!((summary.frames_in, summary.frames_out), (120, 120));
+        assert!(!summary.was_cancelled);
+        outcome
+    };
+    let one = run(1);
+    for workers in [1, 2, 5] {
+        let outcome = run(workers);
+        assert!(
+            outcome.records == one.records,
+            "records differ at {workers} workers"
+        );
+        let written = outcome.written.lock().unwrap();
+        let expected: Vec<_> = (0..120)
+            .map(|index| (index, index as i64 * 3 + 7))
+            .collect();
+        let order: Vec<_> = written
+            .frames
+            .iter()
+            .map(|(index, pts, _)| (*index, *pts))
+            .collect();
+        assert_eq!(order, expected);
+        assert!(
+            written.frames == one.written.lock().unwrap().frames,
+            "pictures differ at {workers} workers"
+        );
+        assert!(written.is_finished);
+    }
+}
+
+#[test]
+fn the_root_cause_is_reported_with_its_stage_and_frame() {
+    for workers in [1, 2, 5] {
+        let mut model = ToyModel::new(1.0);
+        model.fault = Fault::Fail(9);
+        let cases = [
+            (
+                Setup {
+                    source_fault: Fault::Fail(9),
+                    ..Setup::default()
+                },
+                "the source broke",
+                Stage::Decode,
+            ),
+            (
+                Setup {
+                    model,
+                    ..Setup::default()
+                },
+                "the model broke",
+                Stage::Model,
+            ),
+            (
+                Setup {
+                    sink_fault: Fault::Fail(9),
+                    ..Setup::default()
+                },
+                "the sink broke",
+                Stage::Encode,
+            ),
+        ];
+        for (setup, message, stage) in cases {
+            let outcome = Setup { workers, ..setup }.run();
+            let error = outcome.result.unwrap_err();
+            assert_eq!(error.to_string(), message);
+            assert_eq!(
+                (error.stage(), error.frame()),
+                (Some(stage), Some(FrameIndex(9))),
+                "{message}"
+            );
+            let written = outcome.written.lock().unwrap();
+            assert!(
+                written.is_dropped && !written.is_finished,
+                "{message}: the output must be given up"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_panic_in_a_worker_is_an_error_and_no_hang() {
+    for workers in [1, 2, 5] {
+        let mut model = ToyModel::new(1.0);
+        model.fault = Fault::Panic(5);
+        let outcome = Setup {
+            model,
+            workers,
+            frames: 100,
+            ..Setup::default()
+        }
+        .run();
+        let error = outcome.result.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Internal);
+        assert!(
+            error.one_line().contains("the model panicked"),
+            "{}",
+            error.one_line()
+        );
+        assert!(!outcome.written.lock().unwrap().is_finished);
+    }
+}
+
+#[test]
+fn cancelling_finishes_what_was_read() {
+    let outcome = Setup {
+        frames: 10_000,
+        cancel_at: Some(20),
+        ..Setup::default()
+    }
+    .run();
+    let summary = outcome.result.unwrap();
+    assert!(summary.was_cancelled);
+    assert_eq!(summary.frames_in, summary.frames_out);
+    assert!(
+        summary.frames_out > 20 && summary.frames_out < 100,
+        "{}",
+        summary.frames_out
+    );
+    assert!(outcome.written.lock().unwrap().is_finished);
+}
+
+#[test]
+fn a_slow_sink_bounds_the_frames_in_flight() {
+    for workers in [1, 2, 5] {
+        let setup = Setup {
+            workers,
+            frames: 60,
+            sink_delay: Duration::from_millis(2),
+            ..Setup::default()
+        };
+        let outcome = setup.run();
+        outcome.result.unwrap();
+        let most = outcome.written.lock().unwrap().most_in_flight;
+        assert!(
+            most <= workers as u64 + SPARE,
+            "{most} frames in flight with {workers} workers"
+        );
+        assert!(most > 1, "nothing ran ahead");
+    }
+}
+
+#[test]
+fn stride_calls_the_model_for_every_nth_frame_only() {
+    let outcome = Setup {
+        stride: 3,
+        frames: 10,
+        ..Setup::default()
+    }
+    .run();
+    outcome.result.as_ref().unwrap();
+    assert_eq!(outcome.model_calls, 4);
+    let records = records(&outcome);
+    assert_eq!(records.len(), 10);
+    for (index, record) in records.iter().enumerate() {
+        assert_eq!(
+            record["flags"] == serde_json::json!(["carried"]),
+            index % 3 != 0
+        );
+        assert_eq!(record["heatmap"], records[index / 3 * 3]["heatmap"]);
+    }
+    assert_ne!(records[0]["heatmap"], records[3]["heatmap"]);
+}
+
+#[test]
+fn without_positive_evidence_the_plain_frame_is_drawn_and_flagged() {
+    let outcome = Setup {
+        model: ToyModel::new(-1.0),
+        frames: 5,
+        top_k: 0,
+        ..Setup::default()
+    }
+    .run();
+    assert_eq!(outcome.result.as_ref().unwrap().no_positive_evidence, 5);
+    for record in records(&outcome) {
+        assert_eq!(record["flags"], serde_json::json!(["no_positive_evidence"]));
+        assert!(
+            record["heatmap"][1][1].as_f64().unwrap() < 0.0,
+            "raw maps keep their sign"
+        );
+    }
+    for (index, _, picture) in &outcome.written.lock().unwrap().frames {
+        let plain = Picture::filled(WIDTH, HEIGHT, FORMAT, COLOR, [*index as u16, 128, 128]);
+        assert_eq!(*picture, plain);
+    }
+    // The counterpart: with evidence the frame does change.
+    let coloured = Setup {
+        frames: 1,
+        top_k: 0,
+        ..Setup::default()
+    }
+    .run();
+    let plain = Picture::filled(WIDTH, HEIGHT, FORMAT, COLOR, [0, 128, 128]);
+    assert_ne!(coloured.written.lock().unwrap().frames[0].2, plain);
+}
+
+#[test]
+fn a_fixed_class_is_explained_in_every_frame() {
+    let outcome = Setup {
+        target: TargetChoice::Class(1),
+        frames: 3,
+        top_k: 1,
+        ..Setup::default()
+    }
+    .run();
+    for record in records(&outcome) {
+        assert_eq!(record["target"]["label"], "beta");
+        assert_eq!(record["top"][0]["label"], "alpha");
+        assert_eq!(
+            record["peak"],
+            serde_json::json!([0.25, 0.25]),
+            "class 1 reads the channel that peaks top left"
+        );
+    }
+    let outcome = Setup {
+        target: TargetChoice::Class(2),
+        ..Setup::default()
+    }
+    .run();
+    assert_eq!(
+        outcome.result.unwrap_err().kind(),
+        ErrorKind::InvalidArgument
+    );
+}
+
+#[test]
+fn no_frames_at_all_are_an_empty_output() {
+    let outcome = Setup {
+        frames: 0,
+        ..Setup::default()
+    }
+    .run();
+    assert_eq!(outcome.result.unwrap().frames_out, 0);
+}
+
+#[test]
+fn progress_is_reported_for_every_frame_in_order() {
+    #[derive(Default)]
+    struct Recorder(Mutex<Vec<(u64, String)>>);
+    impl Reporter for Recorder {
+        fn frame_done(&self, progress: Progress<'_>) {
+            self.0
+                .lock()
+                .unwrap()
+                .push((progress.frames_done, progress.top_class.to_owned()));
+        }
+    }
+    let recorder = Recorder::default();
+    Setup {
+        frames: 3,
+        ..Setup::default()
+    }
+    .run_with(&recorder)
+    .result
+    .unwrap();
+    let expected: Vec<_> = (1..=3).map(|done| (done, "alpha".to_owned())).collect();
+    assert_eq!(*recorder.0.lock().unwrap(), expected);
+}
