@@ -417,8 +417,16 @@ mod tests {
         let target = Target::for_frame(&frame, &UNTAGGED).unwrap();
         let (picture, is_transparent) = Converter::new(target).convert(&frame, &UNTAGGED).unwrap();
         assert!(is_transparent);
-        assert_eq!(picture.planes[0].samples, Samples::U8(vec![200, 100]));
-        assert_eq!(picture.planes[1].samples, Samples::U8(vec![100, 50]));
-        assert_eq!(picture.planes[2].samples, Samples::U8(vec![50, 25]));
+        // 200 * 128 / 255 = 100.4, and so on; swscale, which separates the planes, may be off by one.
+        for (plane, expected) in picture.planes.iter().zip([[200, 100], [100, 50], [50, 25]]) {
+            let Samples::U8(samples) = &plane.samples else {
+                panic!("8 bits stay 8 bits");
+            };
+            assert_eq!(samples[0], expected[0], "opaque pixels stay as they are");
+            assert!(
+                samples[1].abs_diff(expected[1]) <= 1,
+                "{samples:?} {expected:?}"
+            );
+        }
     }
 }
