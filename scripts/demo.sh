@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the program and explains the sample video. The last line on stdout is the path of the result.
 # Usage: scripts/demo.sh [OUT.mp4]
+# GRADCAM_VIDEO_DEMO_PROFILE names the cargo profile (default release); the tests use dev, which they have built already.
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
@@ -12,7 +13,8 @@ out=$(realpath -m -- "${1:-$root/target/demo-out.mp4}")
 cd -- "$root"
 mkdir -p -- "$(dirname -- "$out")"
 {
-    cargo build --release --locked
-    cargo run --release --locked --quiet --bin gradcam-video -- -y samples/cup.mp4 "$out"
+    profile=${GRADCAM_VIDEO_DEMO_PROFILE:-release}
+    cargo build --profile "$profile" --locked
+    cargo run --profile "$profile" --locked --quiet --bin gradcam-video -- -y samples/cup.mp4 "$out"
 } >&2
 printf '%s\n' "$out"

@@ -41,6 +41,17 @@ run_tests() {
     fi
 }
 
+# The demo's last line on stdout is the path of a video with as many frames as the sample has.
+check_demo() {
+    local folder out
+    folder=$(mktemp -d)
+    out=$(GRADCAM_VIDEO_DEMO_PROFILE=dev scripts/demo.sh "$folder/demo.mp4" | tail -n 1)
+    count() { ffprobe -v error -count_packets -select_streams v:0 -show_entries stream=nb_read_packets -of csv=p=0 "$1"; }
+    echo "demo: $out, $(count "$out") frames"
+    [[ $out == "$folder/demo.mp4" && $(count "$out") == "$(count samples/cup.mp4)" ]]
+    rm -r -- "$folder"
+}
+
 step() {
     local name=$1 start=$SECONDS
     shift
@@ -63,4 +74,5 @@ step "lints" cargo clippy --all-targets --locked -- -D warnings
 step "lints of the bare library" cargo clippy --lib --no-default-features --locked -- -D warnings
 step "tests" run_tests
 step "documentation tests" cargo test --doc --locked
+step "demo" check_demo
 echo "all checks passed in $SECONDS s"

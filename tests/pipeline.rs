@@ -251,6 +251,7 @@ struct Setup {
     sink_fault: Fault,
     sink_delay: Duration,
     cancel_at: Option<u64>,
+    is_cancelled_at_once: bool,
     workers: usize,
     stride: u64,
     target: TargetChoice,
@@ -266,6 +267,7 @@ impl Default for Setup {
             sink_fault: Fault::None,
             sink_delay: Duration::ZERO,
             cancel_at: None,
+            is_cancelled_at_once: false,
             workers: 3,
             stride: 1,
             target: TargetChoice::Top1,
@@ -291,6 +293,9 @@ impl Setup {
         let written = Arc::new(Mutex::new(Written::default()));
         let bytes = SharedBytes::default();
         let cancel = CancelToken::new();
+        if self.is_cancelled_at_once {
+            cancel.cancel();
+        }
         let header = RecordsHeader {
             header: true,
             version: String::new(),
@@ -610,6 +615,17 @@ fn a_fixed_class_is_explained_in_every_frame() {
         outcome.result.unwrap_err().kind(),
         ErrorKind::InvalidArgument
     );
+}
+
+#[test]
+fn cancelling_before_the_first_frame_leaves_no_output() {
+    let outcome = Setup {
+        is_cancelled_at_once: true,
+        ..Setup::default()
+    }
+    .run();
+    assert_eq!(outcome.result.unwrap_err().kind(), ErrorKind::Cancelled);
+    assert!(!outcome.written.lock().unwrap().is_finished);
 }
 
 #[test]

@@ -608,3 +608,167 @@ fn progress_is_a_bar_with_speed_and_class_on_a_terminal() {
         assert!(shown.contains(expected), "{expected}: {shown:?}");
     }
 }
+
+#[test]
+fn the_input_is_refused_as_output_by_whatever_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = generated(
+        folder.path(),
+        "in.mp4",
+        "-f lavfi -i testsrc2=s=160x120:r=25:d=0.2 -c:v libx264",
+    );
+    let before = fs::read(&input).unwrap();
+    let path = input.to_str().unwrap();
+    let by_url = gradcam_video()
+        .args(["-y", &format!("file://{path}"), path])
+        .output()
+        .unwrap();
+    let by_pipe = gradcam_video()
+        .args(["-y", "-", path])
+        .stdin(fs::File::open(&input).unwrap())
+        .output()
+        .unwrap();
+    for result in [by_url, by_pipe] {
+        assert_eq!(result.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&result.stderr).contains("it is the input"));
+    }
+    assert_eq!(fs::read(&input).unwrap(), before);
+}
+
+#[test]
+fn audio_that_is_much_longer_than_the_video_is_copied_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    // 520 s are 24,000 AAC packets behind the last frame.
+    let input = generated(
+        folder.path(),
+        "in.mp4",
+        "-f lavfi -i testsrc2=s=160x120:r=25:d=0.4 -f lavfi -i sine=d=520 -c:v libx264 -c:a aac -b:a 16k",
+    );
+    let output = folder.path().join("out.mp4");
+    explain(&input, &output, &SPARSE);
+    assert_eq!(audio_hash(&input), audio_hash(&output));
+    assert_nothing_lost(&input, &output);
+}
+
+#[test]
+fn quality_preset_and_fragments_reach_encoder_and_muxer() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = generated(
+        folder.path(),
+        "in.mp4",
+        "-f lavfi -i testsrc2=s=320x240:r=25:d=1 -c:v libx264",
+    );
+    let size = |arguments: &[&str]| {
+        let output = folder.path().join("out.mp4");
+        let mut all = vec!["-y", "--alpha", "0", SPARSE[0], SPARSE[1]];
+        all.extend(arguments);
+        explain(&input, &output, &all);
+        fs::metadata(&output).unwrap().len()
+    };
+    assert!(size(&["--crf", "10"]) > 2 * size(&["--crf", "40"]));
+    assert_ne!(
+        size(&["--preset", "ultrafast"]),
+        size(&["--preset", "medium"])
+    );
+    size(&["--frag"]);
+    let bytes = fs::read(folder.path().join("out.mp4")).unwrap();
+    assert!(
+        bytes.windows(4).any(|window| window == b"moof"),
+        "no fragment"
+    );
+    let output = folder.path().join("o.mp4");
+    let (code, _, stderr) = run([
+        input.to_str().unwrap(),
+        output.to_str().unwrap(),
+        "--preset",
+        "bogus",
+    ]);
+    assert_eq!((code, stderr.lines().count()), (2, 1), "{stderr}");
+    assert!(stderr.contains("veryfast"), "{stderr}");
+    let webm = folder.path().join("o.webm");
+    let (code, _, stderr) = run([&input, &webm]);
+    assert!(
+        code == 1 && stderr.contains("--codec such as libvpx-vp9"),
+        "{stderr}"
+    );
+    explain(
+        &input,
+        &webm,
+        &["--codec", "libvpx-vp9", SPARSE[0], SPARSE[1]],
+    );
+    assert_eq!(probe(&webm, "stream=codec_name"), "vp9");
+}
+
+#[test]
+fn a_layout_that_changes_the_size_says_which_matrix_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = generated(
+        folder.path(),
+        "in.mp4",
+        "-f lavfi -i testsrc2=s=640x480:r=25:d=0.2 -c:v libx264",
+    );
+    let output = folder.path().join("out.mp4");
+    assert_eq!(probe(&input, "stream=color_space"), "unknown");
+    explain(&input, &output, &["--layout", "side-by-side"]);
+    assert_eq!(probe(&output, "stream=width,color_space"), "1280,smpte170m");
+    explain(&input, &output, &["-y"]);
+    assert_eq!(probe(&output, "stream=color_space"), "unknown");
+}
+
+#[test]
+fn an_image_on_standard_output_is_a_clean_video() {
+    let folder = tempfile::tempdir().unwrap();
+    let result = gradcam_video()
+        .arg(file("samples/chelsea.png"))
+        .arg("-")
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&result.stderr).contains("Egyptian_cat"));
+    let output = folder.path().join("out.mp4");
+    fs::write(&output, &result.stdout).unwrap();
+    assert_eq!(frame_count(&output), 1);
+    assert!(
+        !result
+            .stdout
+            .windows(12)
+            .any(|window| window == b"Egyptian_cat")
+    );
+}
+
+#[test]
+fn normalisation_decides_how_bright_a_weak_frame_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = generated(
+        folder.path(),
+        "in.mp4",
+        &format!(
+            "-i {} -t 0.3 -an -c:v libx264",
+            file("samples/cup.mp4").display()
+        ),
+    );
+    let brightest = |normalize: &str| {
+        let output = folder.path().join("out.mp4");
+        explain(
+            &input,
+            &output,
+            &[
+                "-y",
+                "--layout",
+                "heatmap",
+                "--colormap",
+                "gray",
+                "--top-k",
+                "0",
+                "--normalize",
+                normalize,
+            ],
+        );
+        decoded_frame(&output, 0)
+            .pixels()
+            .map(|pixel| pixel[0])
+            .max()
+            .unwrap()
+    };
+    assert!(brightest("frame") > 230);
+    assert!(brightest("fixed=1000000") < 30);
+}

@@ -58,6 +58,21 @@ impl ExplainConfig {
             )
             .into());
         }
+        let mut files: Vec<&Path> = Vec::new();
+        let output_path = match &output {
+            OutputSpec::Path(path) => Some(path.as_path()),
+            OutputSpec::Stdout => None,
+        };
+        for file in [output_path, args.records.as_deref(), args.stats.as_deref()]
+            .into_iter()
+            .flatten()
+        {
+            if files.contains(&file) {
+                let message = format!("{} is named as the place of two results", file.display());
+                return Err(usage(message).into());
+            }
+            files.push(file);
+        }
         let default_normalize = if is_still_input {
             Normalize::Frame
         } else {
@@ -139,12 +154,9 @@ impl ExplainConfig {
         }
     }
 
-    /// The input, if it is a file.
+    /// The input, if it may be a file.
     pub(super) fn input_path(&self) -> Option<&Path> {
-        match &self.input {
-            InputSpec::Path(path) => Some(path),
-            _ => None,
-        }
+        self.input.file_path()
     }
 }
 
@@ -155,6 +167,10 @@ fn usage(message: impl Into<String>) -> Error {
 fn input_spec(input: OsString) -> InputSpec {
     match input.to_str() {
         Some("-") => InputSpec::Stdin,
+        // A file is opened as one, so that it can be told apart from the output.
+        Some(text) if text.starts_with("file://") => {
+            InputSpec::Path(text["file://".len()..].into())
+        }
         Some(text) if text.contains("://") => InputSpec::Url(text.to_owned()),
         _ => InputSpec::Path(input.into()),
     }
@@ -285,6 +301,10 @@ mod tests {
         assert_eq!(
             input_spec("http://a/b".into()),
             InputSpec::Url("http://a/b".into())
+        );
+        assert_eq!(
+            input_spec("file:///a/b.mp4".into()),
+            InputSpec::Path("/a/b.mp4".into())
         );
         assert_eq!(
             input_spec("a:b.mp4".into()),

@@ -216,7 +216,7 @@ fn report(
     labels: &Labels,
 ) -> anyhow::Result<Outcome> {
     if let (true, Some(last)) = (config.is_still_input, &summary.last) {
-        print_classes(&last.ranking, labels)?;
+        print_classes(&last.ranking, labels, &config.output)?;
     }
     if config.is_still_input {
         console.info(&format!("wrote {}", config.output_name()));
@@ -264,7 +264,12 @@ fn report(
     Ok(Outcome::Done)
 }
 
-fn print_classes(ranking: &[Prediction], labels: &Labels) -> anyhow::Result<()> {
+/// On stdout, or on stderr if the output is there.
+fn print_classes(
+    ranking: &[Prediction],
+    labels: &Labels,
+    output: &OutputSpec,
+) -> anyhow::Result<()> {
     let mut text = String::new();
     for prediction in ranking.iter().take(PRINTED_CLASSES) {
         text += &format!(
@@ -275,9 +280,11 @@ fn print_classes(ranking: &[Prediction], labels: &Labels) -> anyhow::Result<()> 
             prediction.probability
         );
     }
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .context("cannot write the prediction")
+    match output {
+        OutputSpec::Stdout => std::io::stderr().write_all(text.as_bytes()),
+        OutputSpec::Path(_) => std::io::stdout().write_all(text.as_bytes()),
+    }
+    .context("cannot write the prediction")
 }
 
 /// What is said on stderr besides errors.

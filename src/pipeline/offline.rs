@@ -77,7 +77,7 @@ pub struct Job<'a> {
 /// When `cancel` is set, reading stops, what was read is finished, and the output is complete up to there.
 ///
 /// # Errors
-/// The first failure of any stage; the output is then removed.
+/// [`ErrorKind::Cancelled`] if `cancel` is set before a frame is written; else the first failure of any stage; the output is then removed.
 pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Result<Summary> {
     let (wall_start, cpu_start) = (Instant::now(), process_cpu_secs());
     let Job {
@@ -183,6 +183,10 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
             if let Ok(Some(stage_times)) = handle.join() {
                 times += stage_times;
             }
+        }
+        if cancel.is_cancelled() && ordered.frames_out == 0 {
+            // An output without frames must not take the place of anything.
+            failure.record(Error::cancelled());
         }
         (!failure.has_failed()).then(|| {
             times

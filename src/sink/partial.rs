@@ -35,6 +35,11 @@ impl PartialFile {
         if final_path.is_dir() {
             return refuse("it is a folder");
         }
+        if let Ok(existing) = fs::metadata(final_path)
+            && !existing.is_file()
+        {
+            return refuse("it is no regular file");
+        }
         if fs::symlink_metadata(final_path).is_ok() && !overwrite {
             return refuse("it exists already, use -y to overwrite it");
         }
@@ -44,7 +49,13 @@ impl PartialFile {
         if input.is_some_and(|input| is_same_file(input, &path)) {
             return refuse("its temporary name is the input");
         }
-        fs::File::create(&path).map_err(|error| {
+        let created = fs::File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .create_new(!overwrite)
+            .open(&path);
+        created.map_err(|error| {
             let message = format!("cannot create {}", path.display());
             Error::caused_by(ErrorKind::Output, message, error)
         })?;
@@ -128,6 +139,14 @@ mod tests {
         assert!(error(&path, false, None).ends_with("use -y to overwrite it"));
         assert!(error(&link, true, Some(&path)).ends_with("it is the input"));
         assert!(error(folder.path(), true, None).ends_with("it is a folder"));
+        assert!(error(Path::new("/dev/null"), true, None).ends_with("it is no regular file"));
+        // Somebody's own NAME.part is not ours to truncate.
+        fs::write(folder.path().join("c.mp4.part"), b"download").unwrap();
+        assert!(error(&folder.path().join("c.mp4"), false, None).contains("cannot create"));
+        assert_eq!(
+            fs::read(folder.path().join("c.mp4.part")).unwrap(),
+            b"download"
+        );
         let nowhere = folder.path().join("nowhere/out.mp4");
         assert!(error(&nowhere, false, None).contains("cannot create"));
         assert_eq!(fs::read(&path).unwrap(), b"input");

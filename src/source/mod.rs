@@ -8,7 +8,7 @@ mod still;
 pub use ffmpeg::{CopiedStream, FfmpegSource, StreamTemplate};
 pub use still::{StillSource, is_still_image};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 use crate::frame::{ColorSpec, Frame, Orientation, PictureFormat, TimeBase};
@@ -22,6 +22,17 @@ pub enum InputSpec {
     Stdin,
     /// An address that FFmpeg understands, such as `rtsp://...` or `https://...`.
     Url(String),
+}
+
+impl InputSpec {
+    /// A path that leads to the input, if it may be a file (standard input may be one too): what must not be overwritten.
+    pub fn file_path(&self) -> Option<&Path> {
+        match self {
+            Self::Path(path) => Some(path),
+            Self::Stdin => Some(Path::new("/dev/stdin")),
+            Self::Url(_) => None,
+        }
+    }
 }
 
 /// Which part of a stream to read, in seconds after its first instant. Frames that begin at or after

@@ -79,6 +79,40 @@ pub(super) fn find_encoder(name: &str) -> Result<ffmpeg_next::Codec> {
     })
 }
 
+/// The presets of x264 and x265, fastest first.
+const X26X_PRESETS: [&str; 10] = [
+    "ultrafast",
+    "superfast",
+    "veryfast",
+    "faster",
+    "fast",
+    "medium",
+    "slow",
+    "slower",
+    "veryslow",
+    "placebo",
+];
+
+/// Refuses presets that x264 and x265 do not know: x264 would print its own line about them.
+///
+/// # Errors
+/// [`ErrorKind::InvalidArgument`] that lists the presets.
+pub(super) fn check_preset(options: &EncodeOptions) -> Result<()> {
+    let is_x26x = matches!(options.codec.as_str(), "libx264" | "libx265");
+    if is_x26x && !X26X_PRESETS.contains(&options.preset.as_str()) {
+        return Err(Error::new(
+            ErrorKind::InvalidArgument,
+            format!(
+                "{} has no preset {:?}; it has {}",
+                options.codec,
+                options.preset,
+                X26X_PRESETS.join(", ")
+            ),
+        ));
+    }
+    Ok(())
+}
+
 /// The encoder's options. One thread: the workers keep the other cores busy, and more threads would hold more frames.
 pub(super) fn encoder_options(options: &EncodeOptions) -> Dictionary<'static> {
     let mut dictionary = Dictionary::new();

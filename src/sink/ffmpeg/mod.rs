@@ -10,7 +10,7 @@ use ffmpeg_next::{
     Dictionary, Error as FfmpegError, Packet, Rational, codec, color, encoder, media, picture,
 };
 
-use self::formats::{container_for, encoder_options, find_encoder};
+use self::formats::{check_preset, container_for, encoder_options, find_encoder};
 use self::staging::Staging;
 use super::{FrameSink, OutputSpec, PartialFile, PictureShape};
 use crate::error::{Error, ErrorKind, Result};
@@ -97,6 +97,7 @@ impl FfmpegSink {
         };
         initialize().map_err(|error| failed(&error))?;
         let codec = find_encoder(&options.codec)?;
+        check_preset(options)?;
         let template = source.template.as_ref();
         let (file, mut context, muxer) = match output {
             OutputSpec::Path(path) => {
@@ -115,15 +116,28 @@ impl FfmpegSink {
         };
         if accepts_codec(&context, codec.id()) == Some(false) {
             return Err(failed(&format!(
-                "{muxer} does not take {}",
-                codec.id().name()
+                "{muxer} does not take {}, choose another --codec{}",
+                codec.id().name(),
+                if muxer == "webm" {
+                    " such as libvpx-vp9"
+                } else {
+                    ""
+                }
             )));
         }
 
         let staging = Staging::new(shape, codec).map_err(|cause| failed(&cause))?;
         let time_base = Rational(source.time_base.numerator, source.time_base.denominator);
-        let encoder = open_encoder(codec, &context, &staging, time_base, template, options)
-            .map_err(|error| failed(&format!("{} refuses: {error}", options.codec)))?;
+        let keeps_size = (shape.width, shape.height) == (source.width, source.height);
+        let encoder = open_encoder(
+            codec,
+            &context,
+            &staging,
+            time_base,
+            (template, keeps_size),
+            options,
+        )
+        .map_err(|error| failed(&format!("{} refuses: {error}", options.codec)))?;
         add_video(&mut context, codec, &encoder, time_base, muxer, template)
             .map_err(|error| failed(&error))?;
         let (copied, mut notices) = match template {
@@ -265,7 +279,7 @@ fn open_encoder(
     output: &context::Output,
     staging: &Staging,
     time_base: Rational,
-    template: Option<&StreamTemplate>,
+    (template, keeps_size): (Option<&StreamTemplate>, bool),
     options: &EncodeOptions,
 ) -> Result<encoder::video::Encoder, FfmpegError> {
     let sample = staging.sample();
@@ -282,9 +296,11 @@ fn open_encoder(
     }
     let encoder_color = staging.encoder_color();
     let tags = template.map(|template| template.color);
+    // Players guess an untagged matrix by the picture's size: a layout that changes the size must say which it is.
+    let is_guess_kept = |space: color::Space| space != color::Space::Unspecified || keeps_size;
     let space = tags
         .map(|tags| tags.space)
-        .filter(|space| *space != color::Space::RGB);
+        .filter(|space| *space != color::Space::RGB && is_guess_kept(*space));
     video.set_colorspace(space.unwrap_or_else(|| color_space(encoder_color)));
     video.set_color_range(color_range(encoder_color, tags.map(|tags| tags.range)));
     let mut flags = codec::Flags::empty();

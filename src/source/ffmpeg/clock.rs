@@ -47,7 +47,7 @@ impl Window {
     /// The first tick, counted from the start, that is not delivered.
     pub(super) fn end_ticks(&self, time_base: Rational) -> Option<i64> {
         let end = self.end_micros?.rescale(rescale::TIME_BASE, time_base);
-        Some(end - self.start_ticks(time_base))
+        Some(end.saturating_sub(self.start_ticks(time_base)))
     }
 }
 

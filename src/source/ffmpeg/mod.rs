@@ -6,6 +6,8 @@ mod open;
 mod reader;
 mod template;
 
+use std::path::Path;
+
 use ffmpeg_next::Rational;
 
 pub use template::{CopiedStream, StreamTemplate};
@@ -107,10 +109,7 @@ impl FfmpegSource {
             );
         }
         let template = StreamTemplate {
-            input_path: match input {
-                InputSpec::Path(path) => Some(path.clone()),
-                _ => None,
-            },
+            input_path: input.file_path().map(Path::to_owned),
             pixel_aspect: guessed_pixel_aspect(&mut reader.input, video, frame),
             frame_rate,
             display_matrix: facts.display_matrix,

@@ -11,8 +11,9 @@ use crate::pipeline::CancelToken;
 
 /// Decoder threads. The workers keep every core busy already; more threads would only hold more frames.
 const DECODER_THREADS: usize = 1;
-/// Packets of other streams that may come before a video frame. Containers interleave every second or so.
-const MAXIMUM_PENDING_PACKETS: usize = 20_000;
+/// Most bytes of other streams' packets between two video frames. Containers interleave every second or so, but a video that is
+/// shorter than its audio leaves all the rest to its last frame: this is four hours of AAC.
+const MAXIMUM_PENDING_BYTES: usize = 256 << 20;
 /// How far behind a range's end other streams are searched for packets inside it.
 const MAXIMUM_INTERLEAVE_SECS: f64 = 2.0;
 
@@ -47,6 +48,7 @@ pub(super) struct Reader {
     copied: Vec<CopiedTimes>,
     trims_start: bool,
     passthrough: Vec<Packet>,
+    pending_bytes: usize,
     state: State,
     cancel: CancelToken,
 }
@@ -87,6 +89,7 @@ impl Reader {
             copied,
             trims_start: window.trims_start,
             passthrough: Vec::new(),
+            pending_bytes: 0,
             state: State::Reading,
             cancel: cancel.clone(),
         })
@@ -127,6 +130,7 @@ impl Reader {
 
     /// Packets of other streams read since the last call.
     pub(super) fn take_passthrough(&mut self) -> Vec<Packet> {
+        self.pending_bytes = 0;
         std::mem::take(&mut self.passthrough)
     }
 
@@ -193,9 +197,10 @@ impl Reader {
                 return Ok(());
             }
         }
-        if self.passthrough.len() >= MAXIMUM_PENDING_PACKETS {
+        self.pending_bytes += packet.size();
+        if self.pending_bytes > MAXIMUM_PENDING_BYTES {
             let message = format!(
-                "cannot read {name}: more than {MAXIMUM_PENDING_PACKETS} audio packets before a video frame"
+                "cannot read {name}: more than {MAXIMUM_PENDING_BYTES} bytes of audio without a video frame"
             );
             return Err(Error::new(ErrorKind::Input, message));
         }
@@ -220,7 +225,11 @@ impl Reader {
                 }
                 continue;
             };
-            let ticks = packet.dts().or(packet.pts()).unwrap_or(0) - times.start_ticks;
+            let ticks = packet
+                .dts()
+                .or(packet.pts())
+                .unwrap_or(0)
+                .saturating_sub(times.start_ticks);
             if times.end_ticks.is_some_and(|end| ticks >= end) {
                 is_inside[index] = false;
             }
@@ -242,7 +251,10 @@ impl Reader {
             .copied
             .iter()
             .filter_map(|times| {
-                Some((times.end_ticks? + times.start_ticks) as f64 * f64::from(times.time_base))
+                Some(
+                    times.end_ticks?.saturating_add(times.start_ticks) as f64
+                        * f64::from(times.time_base),
+                )
             })
             .fold(0.0, f64::max);
         packet.dts().is_some_and(|dts| {
