@@ -126,7 +126,9 @@ impl FfmpegSink {
             )));
         }
 
-        let staging = Staging::new(shape, codec).map_err(|cause| failed(&cause))?;
+        let is_top_field_first = template.and_then(|template| template.is_top_field_first);
+        let staging = Staging::new(shape, codec, is_top_field_first.is_some())
+            .map_err(|cause| failed(&cause))?;
         let time_base = Rational(source.time_base.numerator, source.time_base.denominator);
         let keeps_size = (shape.width, shape.height) == (source.width, source.height);
         let encoder = open_encoder(
@@ -148,7 +150,7 @@ impl FfmpegSink {
         let (width, height) = (encoder.width(), encoder.height());
         if (width as usize, height as usize) != (shape.width, shape.height) {
             notices.push(format!(
-                "{}x{} is padded to {width}x{height}: the pixel format wants even sizes",
+                "{}x{} is padded to {width}x{height}: the pixel format wants even sizes, of each field if interlaced",
                 shape.width, shape.height
             ));
         }
@@ -162,7 +164,7 @@ impl FfmpegSink {
             encoder,
             staging,
             time_base,
-            is_top_field_first: template.and_then(|template| template.is_top_field_first),
+            is_top_field_first,
             copied,
             durations: HashMap::new(),
             frames_written: 0,
@@ -388,7 +390,10 @@ fn add_copied(
         if input.medium == media::Type::Audio && !keep_audio {
             continue;
         }
-        if accepts_codec(output, id) == Some(false) {
+        // MPEG-TS does not say: it writes any audio, but subtitles in text become noise.
+        let is_taken = accepts_codec(output, id)
+            .unwrap_or(input.medium == media::Type::Audio || id == codec::Id::DVB_SUBTITLE);
+        if !is_taken {
             let medium = if input.medium == media::Type::Audio {
                 "audio"
             } else {

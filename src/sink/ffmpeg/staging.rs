@@ -22,7 +22,12 @@ pub(super) struct Staging {
 impl Staging {
     /// Chooses the encoder's pixel format: the picture's own if the encoder takes it, else the closest. RGB becomes 4:2:0, which
     /// plays everywhere.
-    pub(super) fn new(shape: PictureShape, encoder: ffmpeg_next::Codec) -> Result<Self, String> {
+    /// The fields of interlaced video each need rows for whole chroma samples.
+    pub(super) fn new(
+        shape: PictureShape,
+        encoder: ffmpeg_next::Codec,
+        is_interlaced: bool,
+    ) -> Result<Self, String> {
         let native_pixel = native_pixel(shape.format, shape.color)
             .ok_or_else(|| format!("no pixel format for {:?}", shape.format))?;
         let wanted = if shape.color.model == ColorModel::Rgb {
@@ -45,7 +50,11 @@ impl Staging {
             .map(|layout| layout.chroma_shift)
             .ok_or("unknown pixel format")?;
         let align = |length: usize, shift: u8| length.next_multiple_of(1 << shift) as u32;
-        let (width, height) = (align(shape.width, shift_x), align(shape.height, shift_y));
+        let field_shift = shift_y + u8::from(is_interlaced);
+        let (width, height) = (
+            align(shape.width, shift_x),
+            align(shape.height, field_shift),
+        );
         let allocate =
             |pixel| allocate_frame(pixel, width, height).map_err(|error| error.to_string());
 

@@ -4,6 +4,7 @@ mod clock;
 mod convert;
 mod open;
 mod reader;
+mod seek;
 mod template;
 
 use std::path::Path;
@@ -16,6 +17,7 @@ use self::clock::Window;
 use self::convert::{Converter, Target};
 use self::open::{OpenedInput, choose_video, describe, open_input};
 use self::reader::Reader;
+use self::seek::{Position, seek_before};
 use self::template::{ColorTags, StreamFacts, copied_streams, orientation};
 use super::{FrameSource, InputSpec, SourceEnd, SourceInfo, TimeRange};
 use crate::error::{Error, ErrorKind, Result};
@@ -58,21 +60,29 @@ impl FfmpegSource {
             is_seekable,
         } = open_input(input, cancel)?;
         let video = choose_video(&context, &name)?;
-        let window = Window::new(range, container_start_micros(&context).unwrap_or(0))?;
+        let container_start = container_start_micros(&context).unwrap_or(0);
+        let window = Window::new(range, container_start)?;
+        // Standard input cannot be opened again if the seek fails.
+        let can_seek = is_seekable && *input != InputSpec::Stdin;
+        let position = if window.trims_start && can_seek {
+            seek_before(&mut context, video, &window, container_start)
+        } else {
+            Position::Beginning
+        };
+        if position == Position::Lost {
+            // From the beginning it only takes longer: frames before the start are dropped anyway.
+            context = open_input(input, cancel)?.context;
+        }
         let facts =
             StreamFacts::read(&context, video).ok_or_else(|| unreadable(&"no video stream"))?;
         let frame_rate = guessed_frame_rate(&mut context, video);
         check_size(facts.video.width as u64, facts.video.height as u64)
             .map_err(|cause| unreadable(&cause))?;
         let streams = copied_streams(&context);
-        if window.trims_start && is_seekable {
-            // A failed seek only costs time: frames before the start are dropped anyway.
-            let _ = context.seek(window.start_micros, ..window.start_micros);
-        }
-
         let container_tags = container_metadata(&context);
         let mut reader = Reader::new(context, video, &facts, &streams, window, frame_rate, cancel)
             .map_err(|cause| unreadable(&cause))?;
+        reader.awaits_key_frame = position == Position::BeforeKeyFrame;
         let Some((pts, duration)) = reader.next_frame(&name)? else {
             return Err(if cancel.is_cancelled() {
                 Error::cancelled()

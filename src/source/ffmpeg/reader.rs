@@ -42,6 +42,8 @@ pub(super) struct Reader {
     /// The frame that [`next_frame`](Self::next_frame) has just placed.
     pub(super) decoded: frame::Video,
     pub(super) decode_errors: u64,
+    /// After a seek, packets before the first key frame cannot be decoded.
+    pub(super) awaits_key_frame: bool,
     decoder: decoder::Video,
     video: usize,
     clock: FrameClock,
@@ -83,6 +85,7 @@ impl Reader {
             input,
             decoded: frame::Video::empty(),
             decode_errors: 0,
+            awaits_key_frame: false,
             decoder,
             video,
             clock: FrameClock::new(&window, facts.time_base, frame_rate),
@@ -101,12 +104,14 @@ impl Reader {
         while self.state != State::Done && !self.cancel.is_cancelled() {
             match self.decoder.receive_frame(&mut self.decoded) {
                 Ok(()) => {
-                    if self.decoded.is_corrupt() || self.decoded.has_decode_errors() {
-                        self.decode_errors += 1;
-                    }
+                    let is_damaged = self.decoded.is_corrupt() || self.decoded.has_decode_errors();
                     match self.clock.place(self.decoded.timestamp()) {
+                        // Right after a seek some lack what they refer to; nobody sees them.
                         Placement::Before => {}
-                        Placement::At(pts) => return Ok(Some((pts, self.duration()))),
+                        Placement::At(pts) => {
+                            self.decode_errors += u64::from(is_damaged);
+                            return Ok(Some((pts, self.duration())));
+                        }
                         Placement::Behind => {
                             self.collect_rest(name)?;
                             self.state = State::Done;
@@ -148,6 +153,10 @@ impl Reader {
                 self.keep(packet, name)?;
                 continue;
             }
+            if self.awaits_key_frame && !packet.is_key() {
+                continue;
+            }
+            self.awaits_key_frame = false;
             if self.decoder.send_packet(&packet).is_err() {
                 self.decode_errors += 1;
             }
@@ -167,7 +176,10 @@ impl Reader {
             // A packet is never reused: reading into one does not free what it held.
             let mut packet = Packet::empty();
             match packet.read(&mut self.input) {
-                Ok(()) => return Some(packet),
+                Ok(()) => {
+                    self.decode_errors += u64::from(packet.is_corrupt());
+                    return Some(packet);
+                }
                 Err(error) if is_again(error) && !self.cancel.is_cancelled() => {}
                 Err(FfmpegError::Eof | FfmpegError::Exit) => return None,
                 Err(_) => {
