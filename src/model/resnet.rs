@@ -5,6 +5,7 @@
 //! other rounding flips ReLUs whose input is almost 0: on one of four test photos that moved the `layer2` map by 1.1e-3.
 
 use candle_core::{D, Device, Tensor, Var};
+use candle_nn::{Linear, Module};
 
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::model::spec::{ModelSpec, STAGES, TargetLayer};
@@ -156,8 +157,7 @@ pub struct ResNet {
     stem: Convolution,
     blocks: Vec<(TargetLayer, Bottleneck)>,
     fully_connected: FullyConnected,
-    fc_weight: Tensor,
-    fc_bias: Tensor,
+    linear: Linear,
 }
 
 impl ResNet {
@@ -189,14 +189,12 @@ impl ResNet {
             .values
             .clone();
         let bias = file.tensor("fc.bias", &[classes])?.values.clone();
-        let tensors = || -> candle_core::Result<(Tensor, Tensor)> {
-            let weight = Tensor::from_slice(&weight, (classes, channels), &Device::Cpu)?.t()?;
-            Ok((
-                weight,
-                Tensor::from_slice(&bias, (1, classes), &Device::Cpu)?,
-            ))
+        let linear = || -> candle_core::Result<Linear> {
+            let weight = Tensor::from_slice(&weight, (classes, channels), &Device::Cpu)?;
+            let bias = Tensor::from_slice(&bias, classes, &Device::Cpu)?;
+            Ok(Linear::new(weight, Some(bias)))
         };
-        let (fc_weight, fc_bias) = tensors().map_err(|error| file.error(error))?;
+        let linear = linear().map_err(|error| file.error(error))?;
         Ok(Self {
             spec,
             stem,
@@ -206,8 +204,7 @@ impl ResNet {
                 bias,
                 channels,
             },
-            fc_weight,
-            fc_bias,
+            linear,
         })
     }
 
@@ -223,9 +220,7 @@ impl ResNet {
 
     /// Global average pooling and the fully connected layer: `[1, channels, h, w]` to `[1, classes]`.
     fn classify(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        x.mean((D::Minus2, D::Minus1))?
-            .matmul(&self.fc_weight)?
-            .broadcast_add(&self.fc_bias)
+        self.linear.forward(&x.mean((D::Minus2, D::Minus1))?)
     }
 
     fn run(&self, input: &ModelInput, layers: &[TargetLayer]) -> candle_core::Result<Forward> {
