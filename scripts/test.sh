@@ -37,7 +37,7 @@ run_tests() {
     if cargo nextest --version >/dev/null 2>&1; then
         cargo nextest run --locked
     else
-        cargo test --locked --all-targets
+        cargo test --locked --lib --bins --tests
     fi
 }
 

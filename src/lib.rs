@@ -11,13 +11,13 @@
 //!
 //! ```no_run
 //! use gradcam_video::explain::{Explainer, GradCam, LayerView, Score, Target};
-//! use gradcam_video::model::{Classifier, ResNet, WeightFile, ranked};
+//! use gradcam_video::model::{self, Precision, WeightFile, ranked};
 //! use gradcam_video::preprocess::{Preprocessor, ResizePolicy};
 //! use gradcam_video::source::{FrameSource, StillSource};
 //!
 //! # fn main() -> gradcam_video::Result<()> {
 //! let weights = WeightFile::open("weights/resnet50-keras-f16.safetensors".as_ref())?;
-//! let model = ResNet::load(&weights)?;
+//! let model = model::load(weights.into(), Precision::F32, None)?;
 //! let mut source = StillSource::open("photo.jpg".as_ref())?;
 //! if let Some(frame) = source.next_frame()? {
 //!     let mut preprocessor = Preprocessor::new(ResizePolicy::Stretch, model.spec());
@@ -25,9 +25,9 @@
 //!     let layer = model.spec().layer_by_name("layer4")?;
 //!     let forward = model.forward(&input, &[layer])?;
 //!     let top = ranked(&forward.logits)[0];
-//!     let view = LayerView { layer, activations: &forward.activations[0], logits: &forward.logits };
+//!     let view = LayerView { layer, activations: &forward.activations[0], forward: &forward };
 //!     let target = Target { class: top.index, score: Score::Logit };
-//!     let heatmap = GradCam.explain(&model, view, target)?;
+//!     let heatmap = GradCam.explain(&*model, view, target)?;
 //!     println!("{}: {:?}", model.spec().labels.name(top.index), heatmap.values);
 //! }
 //! # Ok(())

@@ -525,3 +525,66 @@ fn help_and_version_succeed() {
             .contains("Exit codes: 0 done; 1 failed; 2 usage; 3")
     );
 }
+
+#[test]
+fn every_instruction_set_can_be_forced_and_sees_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let explain = |isa: &str, arguments: &[&str]| {
+        let output = folder.path().join("out.png");
+        let mut command = gradcam_video();
+        command.env("GRADCAM_VIDEO_ISA", isa).arg("-yv");
+        command.arg(file("samples/chelsea.png")).arg(output);
+        outcome(command.args(arguments).output().unwrap())
+    };
+    let (code, fastest, _) = explain("", &[]);
+    assert_eq!(code, 0);
+    let top = |text: &str| text.split_whitespace().nth(2).unwrap().to_owned();
+    let mut isas = vec!["scalar", "candle"];
+    isas.extend(is_x86_feature_detected!("avx2").then_some("avx2"));
+    for isa in isas {
+        let (code, stdout, stderr) = explain(isa, &[]);
+        assert_eq!(code, 0, "{stderr}");
+        assert!(stderr.contains(&format!("{isa} kernels")), "{stderr}");
+        assert_eq!(top(&stdout), top(&fastest));
+    }
+    let (code, stdout, stderr) = explain("", &["--precision", "bf16"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert_eq!(top(&stdout), top(&fastest));
+    assert_eq!(
+        stderr.contains("it is emulated"),
+        !is_x86_feature_detected!("avx512bf16")
+    );
+
+    let (code, _, stderr) = explain("mmx", &[]);
+    assert_eq!(code, 2);
+    assert!(
+        stderr.contains("\"mmx\"") && stderr.contains("scalar"),
+        "{stderr}"
+    );
+    let (code, _, stderr) = explain("candle", &["--precision", "bf16"]);
+    assert_eq!(code, 2);
+    assert!(stderr.contains("f32 only"), "{stderr}");
+}
+
+#[test]
+fn bench_prints_what_scripts_read() {
+    let (code, stdout, stderr) = run(["bench", "--frames", "2", "--threads", "2", "--json"]);
+    assert_eq!(code, 0, "{stderr}");
+    let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(report["precision"], "f32");
+    assert_eq!(report["threads"], 2);
+    assert_eq!(report["frames"], 2);
+    assert!(report["isa"].is_string());
+    for stage in ["preprocess", "model", "explain", "pipeline"] {
+        assert!(
+            report[stage]["cpu_ms_per_frame"].as_f64().unwrap() > 0.0,
+            "{stage}"
+        );
+    }
+    for stage in ["model", "pipeline"] {
+        assert!(report[stage]["fps"].as_f64().unwrap() > 0.0, "{stage}");
+    }
+    let (code, stdout, _) = run(["bench", "--frames", "1"]);
+    assert_eq!(code, 0);
+    assert!(stdout.contains("ms CPU per frame"), "{stdout}");
+}

@@ -3,12 +3,15 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use gradcam_video::explain::{Explainer, GradCam, LayerView, Score, Target};
 use gradcam_video::frame::{Orientation, Picture};
+use gradcam_video::heatmap::Heatmap;
+use gradcam_video::model::cpu::{self, Isa};
 use gradcam_video::model::{
-    Activations, Classifier, ModelInput, ResNet, WeightFile, ranked, softmax,
+    Activations, Classifier, Forward, ModelInput, Precision, ResNet, TargetLayer, WeightFile,
+    ranked, softmax,
 };
 use gradcam_video::preprocess::{Preprocessor, ResizePolicy};
 use safetensors::SafeTensors;
@@ -18,10 +21,34 @@ const PHOTOS: [&str; 4] = ["chelsea", "coffee", "china", "catdog"];
 /// The bar for logits and normalised heatmaps.
 const TOLERANCE: f32 = 1e-3;
 
-static MODEL: LazyLock<ResNet> = LazyLock::new(|| {
-    let weights = WeightFile::open(Path::new("weights/resnet50-keras-f16.safetensors")).unwrap();
-    ResNet::load(&weights).unwrap()
+static WEIGHTS: LazyLock<Arc<WeightFile>> = LazyLock::new(|| {
+    let path = Path::new("weights/resnet50-keras-f16.safetensors");
+    Arc::new(WeightFile::open(path).unwrap())
 });
+
+/// The reference.
+static MODEL: LazyLock<ResNet> = LazyLock::new(|| ResNet::load(&WEIGHTS).unwrap());
+
+/// The fused executor on every instruction set of this machine.
+static EXECUTORS: LazyLock<Vec<Box<dyn Classifier>>> = LazyLock::new(|| {
+    Isa::available()
+        .into_iter()
+        .map(|isa| cpu::load(WEIGHTS.clone(), isa, Precision::F32).unwrap())
+        .collect()
+});
+
+fn all_models() -> Vec<&'static dyn Classifier> {
+    let executors = EXECUTORS.iter().map(|model| &**model);
+    std::iter::once(&*MODEL as &dyn Classifier)
+        .chain(executors)
+        .collect()
+}
+
+fn models_and_photos() -> impl Iterator<Item = (&'static dyn Classifier, &'static str)> {
+    all_models()
+        .into_iter()
+        .flat_map(|model| PHOTOS.map(|photo| (model, photo)))
+}
 
 struct Golden {
     bytes: Vec<u8>,
@@ -97,36 +124,50 @@ fn normalized(map: &[f32]) -> Vec<f32> {
 
 #[test]
 fn logits_and_top_five_equal_keras_on_all_photos() {
-    for photo in PHOTOS {
+    for (model, photo) in models_and_photos() {
+        let name = format!("{} {photo}", model.backend().isa);
         let golden = Golden::open(photo);
-        let forward = MODEL.forward(&golden.input(), &[]).unwrap();
+        let forward = model.forward(&golden.input(), &[]).unwrap();
         let expected = golden.f32("logits");
         let difference = largest_difference(&forward.logits, &expected);
-        println!("{photo}: logits differ by at most {difference:.2e}");
-        assert!(difference < TOLERANCE, "{photo}: {difference}");
+        println!("{name}: logits differ by at most {difference:.2e}");
+        assert!(difference < TOLERANCE, "{name}: {difference}");
         let top = |logits: &[f32]| -> Vec<usize> {
             ranked(logits)[..5].iter().map(|p| p.index).collect()
         };
-        assert_eq!(top(&forward.logits), top(&expected), "{photo}");
+        assert_eq!(top(&forward.logits), top(&expected), "{name}");
         assert_eq!(top(&expected)[0], golden.class());
         let probabilities: Vec<f32> = softmax(&forward.logits).iter().map(|p| *p as f32).collect();
         assert!(largest_difference(&probabilities, &golden.f32("probs")) < TOLERANCE);
     }
 }
 
+/// The raw Grad-CAM map of the photo's class.
+fn gradcam(
+    model: &dyn Classifier,
+    forward: &Forward,
+    layer: TargetLayer,
+    golden: &Golden,
+    score: Score,
+) -> Heatmap {
+    let view = LayerView {
+        layer,
+        activations: forward.activations_of(layer).unwrap(),
+        forward,
+    };
+    let class = golden.class();
+    GradCam
+        .explain(model, view, Target { class, score })
+        .unwrap()
+}
+
 #[test]
 fn gradcam_equals_keras_at_every_stage() {
-    let layers: Vec<_> = (1..=4)
-        .map(|stage| {
-            MODEL
-                .spec()
-                .layer_by_name(&format!("layer{stage}"))
-                .unwrap()
-        })
-        .collect();
-    for photo in PHOTOS {
+    let spec = MODEL.spec();
+    let layers = [1, 2, 3, 4].map(|stage| spec.layer_by_name(&format!("layer{stage}")).unwrap());
+    for (model, photo) in models_and_photos() {
         let golden = Golden::open(photo);
-        let forward = MODEL.forward(&golden.input(), &layers).unwrap();
+        let forward = model.forward(&golden.input(), &layers).unwrap();
         let cases = [
             (4, Score::Softmax),
             (4, Score::Logit),
@@ -135,32 +176,117 @@ fn gradcam_equals_keras_at_every_stage() {
             (1, Score::Logit),
         ];
         for (stage, score) in cases {
-            let view = LayerView {
-                layer: layers[stage - 1],
-                activations: &forward.activations[stage - 1],
-                logits: &forward.logits,
-            };
-            let target = Target {
-                class: golden.class(),
-                score,
-            };
-            let map = GradCam.explain(&*MODEL, view, target).unwrap();
+            let map = gradcam(model, &forward, layers[stage - 1], &golden, score);
             let expected = golden.f32(&format!("gradcam_{}_raw_layer{stage}", score.name()));
             let difference = largest_difference(&normalized(&map.values), &normalized(&expected));
-            println!(
-                "{photo} layer{stage} {}: heatmap differs by at most {difference:.2e}",
+            let name = format!(
+                "{} {photo} layer{stage} {}",
+                model.backend().isa,
                 score.name()
             );
-            assert!(
-                difference < TOLERANCE,
-                "{photo} layer{stage} {score:?}: {difference}"
-            );
+            println!("{name}: heatmap differs by at most {difference:.2e}");
+            assert!(difference < TOLERANCE, "{name}: {difference}");
             let scale = expected.iter().map(|value| value.abs()).fold(0.0, f32::max);
             assert!(
                 largest_difference(&map.values, &expected) < TOLERANCE * scale,
-                "{photo} layer{stage} {score:?}: the raw map has another scale or sign"
+                "{name}: the raw map has another scale or sign"
             );
         }
+    }
+}
+
+/// Alone, a layer is reached in another way than among others: earlier stages compute less, and the last one by Winograd.
+#[test]
+fn a_layer_alone_gives_the_same_map() {
+    let executor = &**EXECUTORS.last().unwrap();
+    for photo in PHOTOS {
+        let golden = Golden::open(photo);
+        for stage in 1..=4 {
+            let layer = MODEL
+                .spec()
+                .layer_by_name(&format!("layer{stage}"))
+                .unwrap();
+            let forward = executor.forward(&golden.input(), &[layer]).unwrap();
+            let map = gradcam(executor, &forward, layer, &golden, Score::Logit);
+            let expected = golden.f32(&format!("gradcam_logit_raw_layer{stage}"));
+            let difference = largest_difference(&normalized(&map.values), &normalized(&expected));
+            println!("{photo} layer{stage} alone: heatmap differs by at most {difference:.2e}");
+            assert!(difference < TOLERANCE, "{photo} layer{stage}: {difference}");
+        }
+    }
+}
+
+#[test]
+fn gradients_equal_autograd_cell_by_cell() {
+    let executor = &**EXECUTORS.last().unwrap();
+    let golden = Golden::open("catdog");
+    let weights: Vec<f32> = (0..1000)
+        .map(|class| f32::from(u8::from(class == golden.class())))
+        .collect();
+    for name in ["layer4.1", "layer4.0", "layer3", "layer2", "layer1"] {
+        let layer = MODEL.spec().layer_by_name(name).unwrap();
+        let gradient = |model: &dyn Classifier| {
+            let forward = model.forward(&golden.input(), &[layer]).unwrap();
+            model.backpropagate(&forward, layer, &weights).unwrap()
+        };
+        let (ours, autograd) = (gradient(executor), gradient(&*MODEL));
+        let scale = autograd.values.iter().fold(0.0f32, |a, b| a.max(b.abs()));
+        let difference = largest_difference(&ours.values, &autograd.values) / scale;
+        println!("{name}: gradients differ by at most {difference:.2e} of the largest");
+        assert!(difference < TOLERANCE, "{name}: {difference}");
+    }
+}
+
+/// Buffers are used again, by several threads, for other layers: nothing of the last pass may be left.
+#[test]
+fn passes_do_not_leave_traces() {
+    let executor = &**EXECUTORS.last().unwrap();
+    let inputs = PHOTOS.map(|photo| Golden::open(photo).input());
+    let layers = |names: &[&str]| -> Vec<TargetLayer> {
+        let find = |name: &&str| MODEL.spec().layer_by_name(name).unwrap();
+        names.iter().map(find).collect()
+    };
+    let fresh = cpu::load(
+        WEIGHTS.clone(),
+        *Isa::available().last().unwrap(),
+        Precision::F32,
+    );
+    let fresh = fresh.unwrap();
+    let expected: Vec<_> = inputs
+        .iter()
+        .map(|input| fresh.forward(input, &layers(&["layer4"])).unwrap().logits)
+        .collect();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for (input, expected) in inputs.iter().zip(&expected) {
+                    executor
+                        .forward(input, &layers(&["layer1", "layer3.2"]))
+                        .unwrap();
+                    let forward = executor.forward(input, &layers(&["layer4"])).unwrap();
+                    assert_eq!(forward.logits, *expected);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_gradient_needs_a_layer_that_was_asked_for() {
+    let executor = &**EXECUTORS.last().unwrap();
+    let layer = |name| MODEL.spec().layer_by_name(name).unwrap();
+    let forward = executor
+        .forward(&Golden::open("catdog").input(), &[layer("layer3")])
+        .unwrap();
+    let weights = vec![1.0; 1000];
+    for (layer, weights) in [
+        (layer("layer2"), &*weights),
+        (layer("layer3"), &weights[1..]),
+    ] {
+        let error = executor
+            .backpropagate(&forward, layer, weights)
+            .unwrap_err();
+        assert!(error.one_line().contains("needs a requested layer"));
     }
 }
 
@@ -175,18 +301,13 @@ fn the_closed_form_equals_autograd_at_the_last_layer() {
             class: golden.class(),
             score,
         };
-        let view = LayerView {
-            layer,
-            activations,
-            logits: &forward.logits,
-        };
-        let closed = GradCam.explain(&*MODEL, view, target).unwrap();
+        let closed = gradcam(&*MODEL, &forward, layer, &golden, score);
         let weights: Vec<f32> = target
             .logit_weights(&forward.logits)
             .iter()
             .map(|weight| *weight as f32)
             .collect();
-        let gradient = MODEL.backpropagate(activations, layer, &weights).unwrap();
+        let gradient = MODEL.backpropagate(&forward, layer, &weights).unwrap();
         let by_autograd = weighted_by_mean_gradient(activations, &gradient);
         let scale = closed
             .values
@@ -216,20 +337,12 @@ fn every_block_can_be_explained_by_both_names() {
     let golden = Golden::open("chelsea");
     let layers = spec.target_layers();
     assert_eq!(layers.len(), 16);
-    let forward = MODEL.forward(&golden.input(), &layers).unwrap();
-    for (layer, activations) in layers.iter().zip(&forward.activations) {
+    let model = EXECUTORS.last().unwrap();
+    let forward = model.forward(&golden.input(), &layers).unwrap();
+    for layer in &layers {
         assert_eq!(spec.layer_by_name(&layer.torch_name()).unwrap(), *layer);
         assert_eq!(spec.layer_by_name(&layer.keras_name()).unwrap(), *layer);
-        let view = LayerView {
-            layer: *layer,
-            activations,
-            logits: &forward.logits,
-        };
-        let target = Target {
-            class: golden.class(),
-            score: Score::Logit,
-        };
-        let map = GradCam.explain(&*MODEL, view, target).unwrap();
+        let map = gradcam(&**model, &forward, *layer, &golden, Score::Logit);
         let side = 56 >> layer.stage;
         assert_eq!(
             (map.width, map.height),
@@ -296,4 +409,95 @@ fn the_summary_counts_what_keras_counts() {
             .flat_map(|row| &row.connected_to)
             .all(|input| names.contains(input))
     );
+}
+
+fn correlation(a: &[f32], b: &[f32]) -> f64 {
+    let mean = |values: &[f32]| {
+        let sum: f64 = values.iter().map(|value| f64::from(*value)).sum();
+        sum / values.len() as f64
+    };
+    let (mean_a, mean_b) = (mean(a), mean(b));
+    let (mut ab, mut aa, mut bb) = (0.0, 0.0, 0.0);
+    for (a, b) in a.iter().zip(b) {
+        let (a, b) = (f64::from(*a) - mean_a, f64::from(*b) - mean_b);
+        ab += a * b;
+        aa += a * a;
+        bb += b * b;
+    }
+    ab / (aa * bb).sqrt()
+}
+
+/// bf16 against f32.
+#[derive(Debug, Default)]
+struct Agreement {
+    inputs: usize,
+    /// Inputs with another top class.
+    different: usize,
+    /// Of those, the most that f32 sets its own top class above bf16's, in logits.
+    largest_gap: f32,
+    /// Mean over all inputs, of the maps of f32's top class.
+    correlation: f64,
+}
+
+fn compare_bf16(inputs: impl Iterator<Item = ModelInput>) -> Agreement {
+    let f32_model = &**EXECUTORS.last().unwrap();
+    let isa = *Isa::available().last().unwrap();
+    let bf16_model = cpu::load(WEIGHTS.clone(), isa, Precision::Bf16).unwrap();
+    let layer = f32_model.spec().last_layer();
+    let mut agreement = Agreement::default();
+    for input in inputs {
+        let exact = f32_model.forward(&input, &[layer]).unwrap();
+        let rounded = bf16_model.forward(&input, &[layer]).unwrap();
+        let top = |forward: &Forward| ranked(&forward.logits)[0].index;
+        let (class, other) = (top(&exact), top(&rounded));
+        let map = |model, forward| {
+            let view = LayerView {
+                layer,
+                activations: Forward::activations_of(forward, layer).unwrap(),
+                forward,
+            };
+            let score = Score::Logit;
+            let target = Target { class, score };
+            GradCam.explain(model, view, target).unwrap().values
+        };
+        agreement.inputs += 1;
+        agreement.different += usize::from(class != other);
+        let gap = exact.logits[class] - exact.logits[other];
+        agreement.largest_gap = agreement.largest_gap.max(gap);
+        agreement.correlation += correlation(&map(f32_model, &exact), &map(&*bf16_model, &rounded));
+    }
+    agreement.correlation /= agreement.inputs as f64;
+    agreement
+}
+
+#[test]
+fn bf16_agrees_with_f32_on_the_photos() {
+    let inputs = PHOTOS.iter().map(|photo| Golden::open(photo).input());
+    let agreement = compare_bf16(inputs);
+    println!("{agreement:?}");
+    assert_eq!((agreement.inputs, agreement.different), (4, 0));
+    assert!(agreement.correlation > 0.99);
+}
+
+#[cfg(feature = "video")]
+#[test]
+fn bf16_agrees_with_f32_on_the_sample_clip() {
+    use gradcam_video::pipeline::CancelToken;
+    use gradcam_video::source::{FfmpegSource, FrameSource, InputSpec, TimeRange};
+
+    let clip = InputSpec::Path("samples/cup.mp4".into());
+    let mut source = FfmpegSource::open(&clip, TimeRange::default(), &CancelToken::new()).unwrap();
+    let orientation = source.info().orientation;
+    let mut preprocessor = Preprocessor::new(ResizePolicy::Stretch, MODEL.spec());
+    let frames = std::iter::from_fn(|| source.next_frame().unwrap());
+    // Neighbours are alike: every fifth frame says the same in a fifth of the time.
+    let inputs = frames
+        .step_by(5)
+        .map(|frame| preprocessor.run(&frame.picture, orientation).unwrap());
+    let agreement = compare_bf16(inputs);
+    println!("{agreement:?}");
+    assert!(agreement.inputs > 40);
+    // Where two classes are as good as equal, rounding decides.
+    assert!(agreement.largest_gap < 0.25);
+    assert!(agreement.correlation > 0.99);
 }

@@ -11,8 +11,8 @@ use gradcam_video::frame::{
     ColorModel, ColorSpec, Frame, FrameIndex, Orientation, Picture, PictureFormat, Pts, TimeBase,
 };
 use gradcam_video::model::{
-    Activations, Classifier, Forward, FullyConnected, Labels, ModelInput, ModelSpec, Normalization,
-    TargetLayer,
+    Activations, Backend, Classifier, Forward, FullyConnected, Labels, ModelInput, ModelSpec,
+    Normalization, Precision, TargetLayer,
 };
 use gradcam_video::pipeline::{
     self, CancelToken, Job, Options, Progress, Reporter, SilentReporter, Summary,
@@ -132,6 +132,15 @@ impl Classifier for ToyModel {
         &self.spec
     }
 
+    fn backend(&self) -> Backend {
+        Backend {
+            device: "cpu",
+            isa: "toy",
+            precision: Precision::F32,
+            is_emulated: false,
+        }
+    }
+
     fn fully_connected(&self) -> &FullyConnected {
         &self.head
     }
@@ -166,19 +175,20 @@ impl Classifier for ToyModel {
                 value,
             ],
         };
-        Ok(Forward {
-            activations: vec![activations; layers.len()],
-            logits: vec![2.0 + brightness, 1.0],
-        })
+        Ok(Forward::new(
+            layers.to_vec(),
+            vec![activations; layers.len()],
+            vec![2.0 + brightness, 1.0],
+        ))
     }
 
     fn backpropagate(
         &self,
-        activations: &Activations,
-        _: TargetLayer,
+        forward: &Forward,
+        layer: TargetLayer,
         _: &[f32],
     ) -> Result<Activations> {
-        Ok(activations.clone())
+        Ok(forward.activations_of(layer).unwrap().clone())
     }
 }
 

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use gradcam_video::model::Precision;
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 usage; 3 finished, but some input was damaged; \
                           130 interrupted, the output is finished and playable.";
@@ -22,6 +23,8 @@ pub(super) struct Args {
 pub(super) enum Command {
     /// Print the model's layer table: name, output shape, parameters, connected to
     Summary(SummaryArgs),
+    /// Measure how fast this machine explains: CPU time per frame, frames per second
+    Bench(BenchArgs),
     /// Inspect or convert weight files
     Weights(WeightsArgs),
 }
@@ -195,6 +198,24 @@ pub(super) enum WeightsCommand {
     },
 }
 
+#[derive(Debug, clap::Args)]
+pub(super) struct BenchArgs {
+    /// Arithmetic of the network
+    #[arg(long, value_enum, default_value = "f32")]
+    pub(super) precision: PrecisionArg,
+    /// Threads, one frame each
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(super) threads: u16,
+    /// Frames per thread
+    #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) frames: u16,
+    /// Print one line of JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) weights: WeightsFileArg,
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum MethodArg {
     Gradcam,
@@ -216,6 +237,16 @@ pub(super) enum ResizeArg {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum PrecisionArg {
     F32,
+    Bf16,
+}
+
+impl From<PrecisionArg> for Precision {
+    fn from(argument: PrecisionArg) -> Self {
+        match argument {
+            PrecisionArg::F32 => Self::F32,
+            PrecisionArg::Bf16 => Self::Bf16,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

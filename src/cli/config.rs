@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use gradcam_video::explain::Score;
+use gradcam_video::model::Precision;
 use gradcam_video::preprocess::ResizePolicy;
 use gradcam_video::records::RecordsFormat;
 use gradcam_video::render::RenderOptions;
@@ -37,6 +38,7 @@ pub(super) struct ExplainConfig {
     pub(super) records: Option<(PathBuf, RecordsFormat)>,
     pub(super) stats: Option<PathBuf>,
     pub(super) workers: usize,
+    pub(super) precision: Precision,
     pub(super) weights: Option<PathBuf>,
     pub(super) is_quiet: bool,
     pub(super) is_verbose: bool,
@@ -128,6 +130,7 @@ impl ExplainConfig {
             },
             records: args.records.map(with_records_format).transpose()?,
             stats: args.stats,
+            precision: args.precision.into(),
             workers: args.workers.map_or_else(all_cores, usize::from),
             weights: args.weights.weights,
             is_quiet: args.quiet,

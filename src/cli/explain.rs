@@ -3,10 +3,11 @@
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
 use gradcam_video::explain::{Explainer, GradCam, TargetChoice};
-use gradcam_video::model::{Classifier, Labels, Prediction, ResNet, WeightFile};
+use gradcam_video::model::{Labels, ModelSpec, Prediction, WeightFile};
 use gradcam_video::pipeline::{self, CancelToken, Job, Options, Summary};
 use gradcam_video::records::{RecordsHeader, RecordsWriter};
 use gradcam_video::render::Renderer;
@@ -18,8 +19,8 @@ use gradcam_video::source::{FfmpegSource, FrameSource, InputSpec, SourceInfo, St
 use super::Outcome;
 use super::args::MethodArg;
 use super::config::ExplainConfig;
-use super::embedded::load_weights;
 use super::interrupt;
+use super::model::{load_model, load_weights};
 use super::progress::ProgressView;
 
 /// Classes printed for an image.
@@ -36,17 +37,19 @@ pub(super) fn run(config: ExplainConfig) -> anyhow::Result<Outcome> {
 
     // What can be wrong with the request is found before the output is touched.
     let source = open_source(&config, &cancel)?;
-    let weights = load_weights(config.weights.as_deref())?;
+    let weights = Arc::new(load_weights(config.weights.as_deref())?);
     console.detail(&format!(
         "weights {} (sha256 {})",
         weights.origin(),
         weights.sha256()
     ));
-    let model = ResNet::load(&weights)?;
-    let options = options(&config, &model)?;
+    let model = load_model(Arc::clone(&weights), config.precision)?;
+    let options = options(&config, model.spec())?;
     console.detail(&format!(
-        "layer {}, {} workers",
-        options.layer_name, options.workers
+        "layer {}, {} workers, {} kernels",
+        options.layer_name,
+        options.workers,
+        model.backend().isa
     ));
 
     let info = source.info();
@@ -65,6 +68,12 @@ pub(super) fn run(config: ExplainConfig) -> anyhow::Result<Outcome> {
     let estimated_frames = info.estimated_frames;
     let (sink, mut notices) = open_sink(&config, info, renderer.shape())?;
     notices.extend(info.notices.iter().cloned());
+    if model.backend().is_emulated {
+        notices.push(format!(
+            "this CPU does not multiply {0}: it is emulated, slower than f32",
+            config.precision
+        ));
+    }
     for notice in &notices {
         console.note(notice);
     }
@@ -78,7 +87,7 @@ pub(super) fn run(config: ExplainConfig) -> anyhow::Result<Outcome> {
     let (records_writer, records_file) = records.into_parts();
     let progress = ProgressView::new(config.is_quiet || config.is_still_input, estimated_frames);
     let job = Job {
-        model: &model,
+        model: &*model,
         explainer,
         source,
         renderer,
@@ -127,8 +136,7 @@ fn open_sink(
     }
 }
 
-fn options(config: &ExplainConfig, model: &ResNet) -> anyhow::Result<Options> {
-    let spec = model.spec();
+fn options(config: &ExplainConfig, spec: &ModelSpec) -> anyhow::Result<Options> {
     let layers = config
         .layers
         .iter()
@@ -170,7 +178,7 @@ fn records_header(
         layer: options.layer_name.clone(),
         method: explainer.name().to_owned(),
         score: options.score.name().to_owned(),
-        precision: "f32".to_owned(),
+        precision: config.precision.name().to_owned(),
         weights_sha256: weights.sha256().to_owned(),
     }
 }

@@ -2,10 +2,11 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod args;
+mod bench;
 mod config;
-mod embedded;
 mod explain;
 mod interrupt;
+mod model;
 mod progress;
 mod summary;
 mod weights;
@@ -55,6 +56,7 @@ fn run() -> ExitCode {
     let result = match args.command {
         None => config::ExplainConfig::new(args.explain).and_then(explain::run),
         Some(Command::Summary(args)) => summary::run(&args),
+        Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Weights(args)) => weights::run(&args),
     };
     match result {

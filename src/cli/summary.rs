@@ -9,7 +9,7 @@ use gradcam_video::model::summary::{LayerRow, layer_table};
 
 use super::Outcome;
 use super::args::SummaryArgs;
-use super::embedded::load_weights;
+use super::model::load_weights;
 
 pub(super) fn run(args: &SummaryArgs) -> anyhow::Result<Outcome> {
     let weights = load_weights(args.weights.weights.as_deref())?;

@@ -8,7 +8,7 @@ use gradcam_video::model::{ModelSpec, WeightFile};
 
 use super::Outcome;
 use super::args::{DtypeArg, WeightsArgs, WeightsCommand};
-use super::embedded::load_weights;
+use super::model::load_weights;
 
 pub(super) fn run(args: &WeightsArgs) -> anyhow::Result<Outcome> {
     match &args.command {

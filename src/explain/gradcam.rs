@@ -24,12 +24,12 @@ impl Explainer for GradCam {
         view: LayerView<'_>,
         target: Target,
     ) -> Result<Heatmap> {
-        let logit_weights = target.logit_weights(view.logits);
+        let logit_weights = target.logit_weights(&view.forward.logits);
         let alphas = if view.layer == model.spec().last_layer() {
             closed_form_alphas(model.fully_connected(), &logit_weights, view.activations)
         } else {
             let weights: Vec<f32> = logit_weights.iter().map(|weight| *weight as f32).collect();
-            pooled(&model.backpropagate(view.activations, view.layer, &weights)?)
+            pooled(&model.backpropagate(view.forward, view.layer, &weights)?)
         };
         Ok(weighted_sum(view.activations, &alphas))
     }

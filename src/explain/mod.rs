@@ -19,8 +19,8 @@ pub struct LayerView<'a> {
     pub layer: TargetLayer,
     /// Its activations.
     pub activations: &'a Activations,
-    /// The logits of the same pass.
-    pub logits: &'a [f32],
+    /// The pass they are of.
+    pub forward: &'a Forward,
 }
 
 /// Turns activations into a raw map for a target class.
@@ -88,7 +88,7 @@ pub fn explain_forward(
             let view = LayerView {
                 layer: *layer,
                 activations,
-                logits: &forward.logits,
+                forward,
             };
             explainer.explain(model, view, target)
         })

@@ -5,6 +5,7 @@
 //! ```
 
 pub mod convert;
+pub mod cpu;
 pub mod labels;
 mod resnet;
 pub mod spec;
@@ -16,7 +17,82 @@ pub use resnet::ResNet;
 pub use spec::{ModelSpec, Normalization, TargetLayer};
 pub use weights::WeightFile;
 
-use crate::error::Result;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result, Stage};
+use cpu::{Isa, ReluMasks};
+
+/// Arithmetic of the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// 32-bit floats.
+    #[default]
+    F32,
+    /// Activations and weights rounded to bfloat16 (8 bits of precision), sums in f32.
+    Bf16,
+}
+
+impl Precision {
+    /// As on the command line and in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What computes a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backend {
+    /// Such as `cpu`.
+    pub device: &'static str,
+    /// Instruction set of the kernels; `candle` for the reference, which leaves it to candle.
+    pub isa: &'static str,
+    /// The arithmetic.
+    pub precision: Precision,
+    /// Whether that arithmetic is done in steps because the device does not have it: the same result up to rounding, slower than f32.
+    pub is_emulated: bool,
+}
+
+/// Builds the network of a weight file with the fastest code that this CPU can run: the fused executor ([`cpu`]) where it has vector
+/// instructions for it, else candle ([`ResNet`]). `isa` forces the executor and its instruction set.
+///
+/// # Errors
+/// [`ErrorKind::Weights`] if the file does not fit its metadata; [`ErrorKind::InvalidArgument`] if `precision` needs what the CPU or
+/// the network does not have.
+pub fn load(
+    file: Arc<WeightFile>,
+    precision: Precision,
+    isa: Option<Isa>,
+) -> Result<Box<dyn Classifier>> {
+    if let Some(isa) = isa {
+        return cpu::load(file, isa, precision);
+    }
+    let is_supported = cpu::supports(&ModelSpec::from_weights(&file)?);
+    match Isa::fastest_vectors().filter(|_| is_supported) {
+        Some(isa) => cpu::load(file, isa, precision),
+        None if precision == Precision::F32 => Ok(Box::new(ResNet::load(&file)?)),
+        None => {
+            let reason = if is_supported {
+                "this CPU has neither AVX2 nor AVX-512"
+            } else {
+                "the fused executor does not run this network"
+            };
+            Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("cannot compute in {precision}: {reason}"),
+            ))
+        }
+    }
+}
 
 /// A normalised picture: `[3, size, size]`, row-major, channels as the network wants them.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,10 +126,32 @@ impl Activations {
 /// What one forward pass yields.
 #[derive(Debug, Clone)]
 pub struct Forward {
-    /// Activations of the requested layers, in the order of the request.
+    /// The requested layers.
+    pub layers: Vec<TargetLayer>,
+    /// Their activations, in the same order.
     pub activations: Vec<Activations>,
     /// One score per class, before softmax.
     pub logits: Vec<f32>,
+    /// What the executor needs to go back; empty where candle ran.
+    pub(crate) masks: ReluMasks,
+}
+
+impl Forward {
+    /// A pass of a network of one's own, which finds its way back without help.
+    pub fn new(layers: Vec<TargetLayer>, activations: Vec<Activations>, logits: Vec<f32>) -> Self {
+        Self {
+            layers,
+            activations,
+            logits,
+            masks: ReluMasks::default(),
+        }
+    }
+
+    /// Activations of a requested layer.
+    pub fn activations_of(&self, layer: TargetLayer) -> Option<&Activations> {
+        let index = self.layers.iter().position(|other| *other == layer)?;
+        self.activations.get(index)
+    }
 }
 
 /// The final fully connected layer: `logits = weight * pooled + bias`.
@@ -67,10 +165,28 @@ pub struct FullyConnected {
     pub channels: usize,
 }
 
+impl FullyConnected {
+    /// Reads `fc.weight` and `fc.bias`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Weights`] if one is missing or has another shape than the network needs.
+    pub(crate) fn load(file: &WeightFile, spec: &ModelSpec) -> Result<Self> {
+        let (classes, channels) = (spec.labels.len(), spec.last_layer().shape().output);
+        Ok(Self {
+            weight: file.tensor("fc.weight", &[classes, channels])?,
+            bias: file.tensor("fc.bias", &[classes])?,
+            channels,
+        })
+    }
+}
+
 /// A network that ends in global average pooling and one fully connected layer.
 pub trait Classifier: Send + Sync {
     /// Topology, input, labels.
     fn spec(&self) -> &ModelSpec;
+
+    /// What computes it.
+    fn backend(&self) -> Backend;
 
     /// The final layer, for closed forms.
     fn fully_connected(&self) -> &FullyConnected;
@@ -82,16 +198,33 @@ pub trait Classifier: Send + Sync {
     fn forward(&self, input: &ModelInput, layers: &[TargetLayer]) -> Result<Forward>;
 
     /// The vector-Jacobian product of the rest of the network: the gradient with respect to the activations of `layer` of
-    /// `sum_j logit_weights[j] * logit_j`.
+    /// `sum_j logit_weights[j] * logit_j`. `forward` is a pass of this network in which `layer` was requested.
     ///
     /// # Errors
-    /// [`ErrorKind::Compute`](crate::ErrorKind::Compute) if the backend fails.
+    /// [`ErrorKind::Compute`](crate::ErrorKind::Compute) if the backend fails or `forward` is none of its own with this layer.
     fn backpropagate(
         &self,
-        activations: &Activations,
+        forward: &Forward,
         layer: TargetLayer,
         logit_weights: &[f32],
     ) -> Result<Activations>;
+}
+
+/// Whether `input` is what the network reads.
+///
+/// # Errors
+/// [`ErrorKind::Compute`] if its size is wrong.
+pub(crate) fn check_input(spec: &ModelSpec, input: &ModelInput) -> Result<()> {
+    if input.size == spec.input_size && input.values.len() == 3 * input.size * input.size {
+        return Ok(());
+    }
+    let message = format!(
+        "the network wants 3x{0}x{0} values, got {1} for size {2}",
+        spec.input_size,
+        input.values.len(),
+        input.size
+    );
+    Err(Error::new(ErrorKind::Compute, message).at_stage(Stage::Model))
 }
 
 /// Softmax in f64, so that probabilities near 0 and 1 keep their distance.

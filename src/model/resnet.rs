@@ -8,14 +8,11 @@ use candle_core::{D, Device, Tensor, Var};
 use candle_nn::{Linear, Module};
 
 use crate::error::{Error, ErrorKind, Result, Stage};
-use crate::model::spec::{ModelSpec, STAGES, TargetLayer};
-use crate::model::weights::{WeightFile, WeightTensor};
-use crate::model::{Activations, Classifier, Forward, FullyConnected, ModelInput};
-
-/// Channels of the stem, and inner channels of the first stage; they double from stage to stage.
-pub(crate) const BASE_CHANNELS: usize = 64;
-/// A bottleneck's output has this many times its inner channels.
-pub(crate) const EXPANSION: usize = 4;
+use crate::model::spec::{BASE_CHANNELS, ModelSpec, TargetLayer};
+use crate::model::weights::WeightFile;
+use crate::model::{
+    Activations, Backend, Classifier, Forward, FullyConnected, ModelInput, Precision, check_input,
+};
 
 /// A convolution and the batch normalisation behind it.
 #[derive(Debug)]
@@ -29,8 +26,7 @@ struct Convolution {
 }
 
 impl Convolution {
-    /// Loads `conv` and `norm` (tensor name prefixes). With the convolution's bias `b` and the normalisation's `g`, `beta`, mean `m`
-    /// and variance `v`: scale = g / sqrt(v + eps), shift = beta + (b - m) scale, computed in f64.
+    /// Loads `conv` and `norm` (tensor name prefixes).
     fn load(
         file: &WeightFile,
         epsilon: f64,
@@ -40,29 +36,15 @@ impl Convolution {
         stride: usize,
     ) -> Result<Self> {
         let weight = file.tensor(&format!("{conv}.weight"), &[out, input, size, size])?;
-        let conv_bias = file.optional_tensor(&format!("{conv}.bias"), &[out])?;
-        let vector = |name: &str| file.tensor(&format!("{norm}.{name}"), &[out]);
-        let (gamma, beta) = (vector("weight")?, vector("bias")?);
-        let (mean, variance) = (vector("running_mean")?, vector("running_var")?);
-
-        let (mut scales, mut shifts) = (Vec::with_capacity(out), Vec::with_capacity(out));
-        for channel in 0..out {
-            let value = |tensor: &WeightTensor| f64::from(tensor.values[channel]);
-            let scale = value(gamma) / (value(variance) + epsilon).sqrt();
-            let bias = conv_bias.map_or(0.0, value);
-            scales.push(scale as f32);
-            shifts.push((value(beta) + (bias - value(mean)) * scale) as f32);
-        }
+        let norm = file.batch_norm(conv, norm, out, epsilon)?;
         let tensors = || -> candle_core::Result<[Tensor; 3]> {
             // A 1x1 convolution is a matrix product; as one, candle is spared its layout copies.
             let weight = match size {
-                1 if stride == 1 => {
-                    Tensor::from_slice(&weight.values, (1, out, input), &Device::Cpu)?
-                }
-                _ => Tensor::from_slice(&weight.values, (out, input, size, size), &Device::Cpu)?,
+                1 if stride == 1 => Tensor::from_vec(weight, (1, out, input), &Device::Cpu)?,
+                _ => Tensor::from_vec(weight, (out, input, size, size), &Device::Cpu)?,
             };
             let per_channel = |values| Tensor::from_vec(values, (1, out, 1, 1), &Device::Cpu);
-            Ok([weight, per_channel(scales)?, per_channel(shifts)?])
+            Ok([weight, per_channel(norm.scale)?, per_channel(norm.shift)?])
         };
         let [weight, scale, shift] = tensors().map_err(|error| file.error(error))?;
         Ok(Self {
@@ -97,15 +79,8 @@ struct Bottleneck {
 
 impl Bottleneck {
     fn load(file: &WeightFile, spec: &ModelSpec, layer: TargetLayer) -> Result<Self> {
-        let inner = BASE_CHANNELS << layer.stage;
-        let outer = inner * EXPANSION;
-        let is_first = layer.block == 0;
-        let input = match (is_first, layer.stage) {
-            (false, _) => outer,
-            (true, 0) => BASE_CHANNELS,
-            (true, _) => outer / 2,
-        };
-        let stride = if is_first && layer.stage > 0 { 2 } else { 1 };
+        let shape = layer.shape();
+        let (inner, stride) = (shape.inner, shape.stride);
         let (stride1, stride2) = if spec.has_stride_in_1x1 {
             (stride, 1)
         } else {
@@ -116,7 +91,7 @@ impl Bottleneck {
             let (conv, norm) = (format!("{name}.conv{index}"), format!("{name}.bn{index}"));
             Convolution::load(file, spec.batch_norm_epsilon, &conv, &norm, shape, stride)
         };
-        let downsample = is_first.then(|| {
+        let downsample = shape.has_downsample.then(|| {
             let (conv, norm) = (
                 format!("{name}.downsample.0"),
                 format!("{name}.downsample.1"),
@@ -126,14 +101,14 @@ impl Bottleneck {
                 spec.batch_norm_epsilon,
                 &conv,
                 &norm,
-                [outer, input, 1],
+                [shape.output, shape.input, 1],
                 stride,
             )
         });
         Ok(Self {
-            conv1: conv(1, [inner, input, 1], stride1)?,
+            conv1: conv(1, [inner, shape.input, 1], stride1)?,
             conv2: conv(2, [inner, inner, 3], stride2)?,
-            conv3: conv(3, [outer, inner, 1], 1)?,
+            conv3: conv(3, [shape.output, inner, 1], 1)?,
             downsample: downsample.transpose()?,
         })
     }
@@ -180,18 +155,12 @@ impl ResNet {
             .into_iter()
             .map(|layer| Ok((layer, Bottleneck::load(file, &spec, layer)?)))
             .collect::<Result<Vec<_>>>()?;
-        let (classes, channels) = (
-            spec.labels.len(),
-            (BASE_CHANNELS << (STAGES - 1)) * EXPANSION,
-        );
-        let weight = file
-            .tensor("fc.weight", &[classes, channels])?
-            .values
-            .clone();
-        let bias = file.tensor("fc.bias", &[classes])?.values.clone();
+        let fully_connected = FullyConnected::load(file, &spec)?;
+        let (classes, channels) = (spec.labels.len(), fully_connected.channels);
         let linear = || -> candle_core::Result<Linear> {
-            let weight = Tensor::from_slice(&weight, (classes, channels), &Device::Cpu)?;
-            let bias = Tensor::from_slice(&bias, classes, &Device::Cpu)?;
+            let weight = &fully_connected.weight;
+            let weight = Tensor::from_slice(weight, (classes, channels), &Device::Cpu)?;
+            let bias = Tensor::from_slice(&fully_connected.bias, classes, &Device::Cpu)?;
             Ok(Linear::new(weight, Some(bias)))
         };
         let linear = linear().map_err(|error| file.error(error))?;
@@ -199,11 +168,7 @@ impl ResNet {
             spec,
             stem,
             blocks,
-            fully_connected: FullyConnected {
-                weight,
-                bias,
-                channels,
-            },
+            fully_connected,
             linear,
         })
     }
@@ -237,11 +202,10 @@ impl ResNet {
             }
         }
         let activations = kept.into_iter().collect::<Option<Vec<_>>>();
-        Ok(Forward {
-            activations: activations
-                .ok_or_else(|| candle_core::Error::Msg("unknown target layer".into()))?,
-            logits: self.classify(&x)?.flatten_all()?.to_vec1()?,
-        })
+        let activations =
+            activations.ok_or_else(|| candle_core::Error::Msg("unknown target layer".into()))?;
+        let logits = self.classify(&x)?.flatten_all()?.to_vec1()?;
+        Ok(Forward::new(layers.to_vec(), activations, logits))
     }
 
     fn gradient(
@@ -280,30 +244,38 @@ impl Classifier for ResNet {
         &self.spec
     }
 
+    fn backend(&self) -> Backend {
+        Backend {
+            device: "cpu",
+            isa: "candle",
+            precision: Precision::F32,
+            is_emulated: false,
+        }
+    }
+
     fn fully_connected(&self) -> &FullyConnected {
         &self.fully_connected
     }
 
     fn forward(&self, input: &ModelInput, layers: &[TargetLayer]) -> Result<Forward> {
-        if input.size != self.spec.input_size || input.values.len() != 3 * input.size * input.size {
-            let message = format!(
-                "the network wants 3x{0}x{0} values, got {1} for size {2}",
-                self.spec.input_size,
-                input.values.len(),
-                input.size
-            );
-            return Err(Error::new(ErrorKind::Compute, message).at_stage(Stage::Model));
-        }
+        check_input(&self.spec, input)?;
         self.run(input, layers)
             .map_err(|error| compute_error("cannot run the network", error))
     }
 
     fn backpropagate(
         &self,
-        activations: &Activations,
+        forward: &Forward,
         layer: TargetLayer,
         logit_weights: &[f32],
     ) -> Result<Activations> {
+        let activations = forward.activations_of(layer).ok_or_else(|| {
+            Error::new(
+                ErrorKind::Compute,
+                "the layer was not kept in the forward pass",
+            )
+            .at_stage(Stage::Model)
+        })?;
         self.gradient(activations, layer, logit_weights)
             .map_err(|error| compute_error("cannot compute the gradient", error))
     }

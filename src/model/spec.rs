@@ -7,6 +7,11 @@ use crate::model::weights::WeightFile;
 /// Stages of a ResNet after the stem, `layer1` to `layer4`.
 pub const STAGES: usize = 4;
 
+/// Channels of the stem, and inner channels of the first stage; they double from stage to stage.
+pub(crate) const BASE_CHANNELS: usize = 64;
+/// A bottleneck's output has this many times its inner channels.
+pub(crate) const EXPANSION: usize = 4;
+
 /// How 8-bit RGB becomes the network's input.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Normalization {
@@ -138,6 +143,38 @@ impl TargetLayer {
     /// Keras' name: `conv5_block3_out`.
     pub fn keras_name(self) -> String {
         format!("conv{}_block{}_out", self.stage + 2, self.block + 1)
+    }
+}
+
+/// Channels and strides of a bottleneck block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BlockShape {
+    pub(crate) input: usize,
+    /// Between the two 1x1 convolutions.
+    pub(crate) inner: usize,
+    pub(crate) output: usize,
+    /// Of the whole block, and of its shortcut.
+    pub(crate) stride: usize,
+    /// Whether a 1x1 convolution brings the input to the output's shape.
+    pub(crate) has_downsample: bool,
+}
+
+impl TargetLayer {
+    pub(crate) fn shape(self) -> BlockShape {
+        let inner = BASE_CHANNELS << self.stage;
+        let output = inner * EXPANSION;
+        let is_first = self.block == 0;
+        BlockShape {
+            input: match (is_first, self.stage) {
+                (false, _) => output,
+                (true, 0) => BASE_CHANNELS,
+                (true, _) => output / 2,
+            },
+            inner,
+            output,
+            stride: if is_first && self.stage > 0 { 2 } else { 1 },
+            has_downsample: is_first,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The layer table that Keras prints as `model.summary()`: name, output shape, parameters, connections.
 
-use crate::model::resnet::{BASE_CHANNELS, EXPANSION};
+use crate::model::spec::{BASE_CHANNELS, EXPANSION};
 use crate::model::spec::{ModelSpec, TargetLayer};
 
 /// One row of the table.

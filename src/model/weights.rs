@@ -1,7 +1,9 @@
 //! Reading weight files: safetensors whose metadata says which network they belong to.
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 
 use half::{bf16, f16};
@@ -14,22 +16,32 @@ use crate::error::{Error, ErrorKind, Result};
 const REMEDY: &str = "make a good one with `gradcam-video weights convert FOLDER OUT.safetensors`, \
                       or leave out --weights to use the built-in weights";
 
-/// One tensor, widened to f32, row-major.
-#[derive(Debug, Clone, PartialEq)]
-pub struct WeightTensor {
-    /// Sizes of the dimensions: `[out, in, height, width]` for convolutions.
-    pub shape: Vec<usize>,
-    /// The values.
-    pub values: Vec<f32>,
+/// Where a tensor lies in the file.
+#[derive(Debug)]
+struct Entry {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Range<usize>,
 }
 
-/// A weight file in memory.
+/// A weight file in memory. Tensors stay as they are stored, and are widened to f32 when asked for.
 #[derive(Debug)]
 pub struct WeightFile {
     origin: String,
     sha256: String,
     metadata: BTreeMap<String, String>,
-    tensors: HashMap<String, WeightTensor>,
+    tensors: BTreeMap<String, Entry>,
+    bytes: Cow<'static, [u8]>,
+}
+
+/// Batch normalisation, together with the bias of the convolution before it, as one multiplication and one addition
+/// per channel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BatchNorm {
+    /// What each output channel of the convolution is multiplied by.
+    pub scale: Vec<f32>,
+    /// What is added then.
+    pub shift: Vec<f32>,
 }
 
 impl WeightFile {
@@ -46,14 +58,15 @@ impl WeightFile {
                 error,
             )
         })?;
-        Self::from_bytes(&bytes, &origin)
+        Self::from_bytes(bytes, &origin)
     }
 
     /// Parses a file that is already in memory. `origin` is named in errors.
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub fn from_bytes(bytes: &[u8], origin: &str) -> Result<Self> {
+    pub fn from_bytes(bytes: impl Into<Cow<'static, [u8]>>, origin: &str) -> Result<Self> {
+        let bytes = bytes.into();
         let damaged = |error| {
             Error::caused_by(
                 ErrorKind::Weights,
@@ -61,25 +74,32 @@ impl WeightFile {
                 error,
             )
         };
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
-        let views = SafeTensors::deserialize(bytes).map_err(damaged)?;
-        let mut tensors = HashMap::with_capacity(views.len());
-        for (name, view) in views.iter() {
-            let values = widen(view.dtype(), view.data()).ok_or_else(|| {
-                Error::new(
+        let (header_len, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
+        // Checks all offsets against the file's length.
+        SafeTensors::deserialize(&bytes).map_err(damaged)?;
+        let first_byte = header_len + size_of::<u64>();
+        let mut tensors = BTreeMap::new();
+        for (name, info) in header.tensors() {
+            if !matches!(info.dtype, Dtype::F16 | Dtype::BF16 | Dtype::F32) {
+                return Err(Error::new(
                     ErrorKind::Weights,
                     format!(
                         "weights {origin}: tensor {name} has type {:?}, expected F16, BF16 or F32 ({REMEDY})",
-                        view.dtype()
+                        info.dtype
                     ),
-                )
-            })?;
-            let shape = view.shape().to_vec();
-            tensors.insert(name.to_owned(), WeightTensor { shape, values });
+                ));
+            }
+            let (start, end) = info.data_offsets;
+            let entry = Entry {
+                dtype: info.dtype,
+                shape: info.shape.clone(),
+                bytes: first_byte + start..first_byte + end,
+            };
+            tensors.insert(name, entry);
         }
         Ok(Self {
             origin: origin.to_owned(),
-            sha256: Sha256::digest(bytes)
+            sha256: Sha256::digest(&bytes)
                 .iter()
                 .map(|byte| format!("{byte:02x}"))
                 .collect(),
@@ -90,6 +110,7 @@ impl WeightFile {
                 .map(|(key, value)| (key.clone(), value.clone()))
                 .collect(),
             tensors,
+            bytes,
         })
     }
 
@@ -110,9 +131,7 @@ impl WeightFile {
 
     /// Names of all tensors, sorted.
     pub fn tensor_names(&self) -> Vec<&str> {
-        let mut names: Vec<_> = self.tensors.keys().map(String::as_str).collect();
-        names.sort_unstable();
-        names
+        self.tensors.keys().map(String::as_str).collect()
     }
 
     /// A required metadata entry.
@@ -126,34 +145,68 @@ impl WeightFile {
             .ok_or_else(|| self.error(format!("metadata entry {key:?} is missing")))
     }
 
-    /// A required tensor of exactly this shape.
+    /// The values, row-major, of a required tensor of exactly this shape (`[out, in, height, width]` for convolutions).
     ///
     /// # Errors
     /// [`ErrorKind::Weights`] if it is missing or has another shape.
-    pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<&WeightTensor> {
-        let tensor = self
+    pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let entry = self
             .tensors
             .get(name)
             .ok_or_else(|| self.error(format!("tensor {name} is missing")))?;
-        if tensor.shape != shape {
+        if entry.shape != shape {
             return Err(self.error(format!(
                 "tensor {name} has shape {:?}, expected {shape:?}",
-                tensor.shape
+                entry.shape
             )));
         }
-        Ok(tensor)
+        let bytes = self.bytes.get(entry.bytes.clone()).unwrap_or_default();
+        Ok(widen(entry.dtype, bytes))
     }
 
-    /// A tensor that a variant of the network may lack.
+    /// The batch normalisation `norm` behind the convolution `conv` (tensor name prefixes; the convolution may have a bias `b`).
+    /// With the normalisation's `g`, `beta`, mean `m` and variance `v`: scale = g / sqrt(v + epsilon),
+    /// shift = beta + (b - m) scale, computed in f64.
     ///
     /// # Errors
-    /// [`ErrorKind::Weights`] if it is there with another shape.
-    pub fn optional_tensor(&self, name: &str, shape: &[usize]) -> Result<Option<&WeightTensor>> {
-        if self.tensors.contains_key(name) {
-            self.tensor(name, shape).map(Some)
+    /// As [`tensor`](Self::tensor).
+    pub fn batch_norm(
+        &self,
+        conv: &str,
+        norm: &str,
+        channels: usize,
+        epsilon: f64,
+    ) -> Result<BatchNorm> {
+        let vector = |name: String| self.tensor(&name, &[channels]);
+        let bias_name = format!("{conv}.bias");
+        let bias = if self.tensors.contains_key(&bias_name) {
+            vector(bias_name)?
         } else {
-            Ok(None)
+            vec![0.0; channels]
+        };
+        let (gamma, beta) = (
+            vector(format!("{norm}.weight"))?,
+            vector(format!("{norm}.bias"))?,
+        );
+        let mean = vector(format!("{norm}.running_mean"))?;
+        let variance = vector(format!("{norm}.running_var"))?;
+        let (mut scales, mut shifts) = (Vec::with_capacity(channels), Vec::with_capacity(channels));
+        for channel in 0..channels {
+            let value = |values: &[f32]| f64::from(values[channel]);
+            let scale = value(&gamma) / (value(&variance) + epsilon).sqrt();
+            scales.push(scale as f32);
+            if !scale.is_finite() {
+                return Err(self.error(format!(
+                    "{norm}.running_var[{channel}] is {}, which has no square root",
+                    variance[channel]
+                )));
+            }
+            shifts.push((value(&beta) + (value(&bias) - value(&mean)) * scale) as f32);
         }
+        Ok(BatchNorm {
+            scale: scales,
+            shift: shifts,
+        })
     }
 
     /// An error about this file that says what to do.
@@ -165,27 +218,20 @@ impl WeightFile {
     }
 }
 
-fn widen(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
-    let halves = |to_f32: fn([u8; 2]) -> f32| {
-        bytes
-            .as_chunks::<2>()
-            .0
-            .iter()
-            .map(|pair| to_f32(*pair))
-            .collect()
-    };
+/// Little-endian numbers of a type that [`WeightFile::from_bytes`] lets through.
+fn widen(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
+    let pairs = bytes.as_chunks::<2>().0.iter().copied();
     match dtype {
-        Dtype::F16 => Some(halves(|pair| f16::from_le_bytes(pair).to_f32())),
-        Dtype::BF16 => Some(halves(|pair| bf16::from_le_bytes(pair).to_f32())),
-        Dtype::F32 => Some(
-            bytes
-                .as_chunks::<4>()
-                .0
-                .iter()
-                .map(|quad| f32::from_le_bytes(*quad))
-                .collect(),
-        ),
-        _ => None,
+        Dtype::F16 => pairs
+            .map(|pair| f16::from_le_bytes(pair).to_f32())
+            .collect(),
+        Dtype::BF16 => pairs
+            .map(|pair| bf16::from_le_bytes(pair).to_f32())
+            .collect(),
+        _ => {
+            let quads = bytes.as_chunks::<4>().0.iter();
+            quads.map(|quad| f32::from_le_bytes(*quad)).collect()
+        }
     }
 }
 
@@ -211,8 +257,8 @@ mod tests {
             f16::from_f32(-2.0).to_le_bytes(),
         ]
         .concat();
-        let file = WeightFile::from_bytes(&tiny_file("F16", &halves), "toy").unwrap();
-        assert_eq!(file.tensor("w", &[2]).unwrap().values, [1.5, -2.0]);
+        let file = WeightFile::from_bytes(tiny_file("F16", &halves), "toy").unwrap();
+        assert_eq!(file.tensor("w", &[2]).unwrap(), [1.5, -2.0]);
         assert_eq!(file.entry("arch").unwrap(), "toy");
         assert_eq!(file.sha256().len(), 64);
     }
@@ -220,10 +266,11 @@ mod tests {
     #[test]
     fn errors_name_the_file_the_fault_and_the_remedy() {
         let good = tiny_file("F32", &[0; 8]);
-        let truncated = WeightFile::from_bytes(&good[..good.len() - 3], "w.st").unwrap_err();
+        let truncated =
+            WeightFile::from_bytes(good[..good.len() - 3].to_vec(), "w.st").unwrap_err();
         let missing = WeightFile::open(Path::new("/nowhere/w.st")).unwrap_err();
-        let integers = WeightFile::from_bytes(&tiny_file("I32", &[0; 8]), "w.st").unwrap_err();
-        let file = WeightFile::from_bytes(&good, "w.st").unwrap();
+        let integers = WeightFile::from_bytes(tiny_file("I32", &[0; 8]), "w.st").unwrap_err();
+        let file = WeightFile::from_bytes(good, "w.st").unwrap();
         let shape = file.tensor("w", &[3]).unwrap_err();
         let absent = file.tensor("v", &[3]).unwrap_err();
         for (error, what) in [

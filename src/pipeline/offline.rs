@@ -205,6 +205,7 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
         }
     };
 
+    let backend = model.backend();
     let (wall_s, cpu_s) = (
         wall_start.elapsed().as_secs_f64(),
         process_cpu_secs() - cpu_start,
@@ -219,9 +220,9 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
         cpu_ms_per_frame: cpu_s * 1e3 / finished.frames_written.max(1) as f64,
         peak_rss_mb: peak_rss_mb(),
         stages: times,
-        precision: "f32",
-        device: "cpu",
-        isa: "candle",
+        precision: backend.precision.name(),
+        device: backend.device,
+        isa: backend.isa,
         flicker: None,
         no_positive_evidence: finished.no_positive_evidence,
         was_cancelled: cancel.is_cancelled(),

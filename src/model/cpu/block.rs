@@ -1,0 +1,172 @@
+//! A bottleneck block: 1x1, 3x3, 1x1, plus the input (through a 1x1 where the shape changes).
+
+use super::convolution::{Convolution, Method, Scratch, Then};
+use super::image::Image;
+use super::kernels::{Element, Isa};
+use super::weights::Weights;
+use crate::error::Result;
+use crate::model::spec::{ModelSpec, STAGES, TargetLayer};
+use crate::model::weights::{BatchNorm, WeightFile};
+
+/// A convolution and its normalisation as the file has them.
+#[derive(Debug)]
+pub(super) struct Layer {
+    pub(super) weights: Weights,
+    pub(super) norm: BatchNorm,
+}
+
+impl Layer {
+    pub(super) fn load(
+        file: &WeightFile,
+        spec: &ModelSpec,
+        conv: &str,
+        norm: &str,
+        [output, input, size]: [usize; 3],
+    ) -> Result<Self> {
+        let values = file.tensor(&format!("{conv}.weight"), &[output, input, size, size])?;
+        Ok(Self {
+            weights: Weights {
+                output,
+                input,
+                size,
+                values,
+            },
+            norm: file.batch_norm(conv, norm, output, spec.batch_norm_epsilon)?,
+        })
+    }
+}
+
+/// The convolutions of a block as the file has them.
+#[derive(Debug)]
+pub(super) struct BlockLayers {
+    pub(super) reduce: Layer,
+    pub(super) spatial: Layer,
+    pub(super) expand: Layer,
+    pub(super) shortcut: Option<Layer>,
+}
+
+impl BlockLayers {
+    pub(super) fn load(file: &WeightFile, spec: &ModelSpec, layer: TargetLayer) -> Result<Self> {
+        let (name, shape) = (layer.torch_name(), layer.shape());
+        let load = |index: usize, [output, input, size]: [usize; 3]| {
+            let (conv, norm) = (format!("{name}.conv{index}"), format!("{name}.bn{index}"));
+            Layer::load(file, spec, &conv, &norm, [output, input, size])
+        };
+        let shortcut = shape.has_downsample.then(|| {
+            let (conv, norm) = (
+                format!("{name}.downsample.0"),
+                format!("{name}.downsample.1"),
+            );
+            Layer::load(file, spec, &conv, &norm, [shape.output, shape.input, 1])
+        });
+        Ok(Self {
+            reduce: load(1, [shape.inner, shape.input, 1])?,
+            spatial: load(2, [shape.inner, shape.inner, 3])?,
+            expand: load(3, [shape.output, shape.inner, 1])?,
+            shortcut: shortcut.transpose()?,
+        })
+    }
+}
+
+/// Whether Winograd's transform makes the 3x3 of a block faster. In the last stage, at 7x7, its weights are four times as many, and
+/// fetching them costs more than it saves.
+pub(super) fn has_winograd<E: Element>(layer: TargetLayer) -> bool {
+    E::HAS_WINOGRAD && layer.stage + 1 < STAGES
+}
+
+/// How exactly sums must be rounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rounding {
+    /// As fast as possible: 3x3 convolutions by Winograd, whose rounding errors are some times larger. Enough for logits and
+    /// for activations.
+    Fast,
+    /// Direct sums only. A gradient needs them: it jumps where a ReLU's input changes its sign, so that the
+    /// smallest error in an input near 0 shows.
+    Direct,
+}
+
+/// A block, ready to run.
+#[derive(Debug)]
+pub(super) struct Bottleneck<E> {
+    pub(super) layer: TargetLayer,
+    reduce: Convolution<E>,
+    spatial: Convolution<E>,
+    /// The same for stride 1, faster.
+    spatial_by_winograd: Option<Convolution<E>>,
+    expand: Convolution<E>,
+    shortcut: Option<Convolution<E>>,
+}
+
+/// What a block writes to.
+#[derive(Debug)]
+pub(super) struct BlockBuffers<'a, E> {
+    pub(super) reduced: &'a mut Image<E>,
+    pub(super) spatial: &'a mut Image<E>,
+    pub(super) shortcut: &'a mut Image<E>,
+    pub(super) output: &'a mut Image<E>,
+}
+
+impl<E: Element> Bottleneck<E> {
+    /// The last block of a stage mostly runs with a stride of 2 at its 3x3, which Winograd cannot do.
+    pub(super) fn load(
+        isa: Isa,
+        file: &WeightFile,
+        spec: &ModelSpec,
+        layer: TargetLayer,
+        is_last_of_stage: bool,
+    ) -> Result<Self> {
+        let layers = BlockLayers::load(file, spec, layer)?;
+        let convolution = |layer: &Layer, method| {
+            Convolution::new(isa, &layer.weights, Some(layer.norm.clone()), method)
+        };
+        let direct = |layer: &Layer| convolution(layer, Method::Direct);
+        let is_winograd = has_winograd::<E>(layer) && !is_last_of_stage;
+        Ok(Self {
+            layer,
+            reduce: direct(&layers.reduce),
+            spatial: direct(&layers.spatial),
+            spatial_by_winograd: is_winograd
+                .then(|| convolution(&layers.spatial, Method::Winograd)),
+            expand: direct(&layers.expand),
+            shortcut: layers.shortcut.as_ref().map(direct),
+        })
+    }
+
+    /// Runs the block. The strides of its first 1x1 and of its 3x3 follow from the sizes of the buffers.
+    pub(super) fn run(
+        &self,
+        input: &Image<E>,
+        buffers: &mut BlockBuffers<'_, E>,
+        rounding: Rounding,
+        scratch: &mut Scratch,
+    ) {
+        let BlockBuffers {
+            reduced,
+            spatial,
+            shortcut,
+            output,
+        } = buffers;
+        self.reduce.run(input, reduced, &Then::RELU, scratch);
+        let convolution = match &self.spatial_by_winograd {
+            Some(fast) if rounding == Rounding::Fast && reduced.size == spatial.size => fast,
+            _ => &self.spatial,
+        };
+        convolution.run(reduced, spatial, &Then::RELU, scratch);
+        let residual = match &self.shortcut {
+            Some(convolution) => {
+                convolution.run(input, shortcut, &Then::NOTHING, scratch);
+                shortcut
+            }
+            None if input.size == output.size => input,
+            None => {
+                input.subsample_into(shortcut);
+                shortcut
+            }
+        };
+        let then = Then {
+            residual: Some(residual),
+            has_relu: true,
+        };
+        self.expand.run(spatial, output, &then, scratch);
+    }
+}

@@ -1,0 +1,293 @@
+//! A layer: packed weights, batch normalisation, and how its windows lie in the input.
+
+use super::image::{Buffer, Image};
+use super::kernels::{
+    BLOCK, Convolve, Element, Epilogue, FREQUENCIES, Grid, Isa, OUTPUT_TILE, TileRange,
+    WinogradInput, WinogradOutput, convolve, winograd_input, winograd_output,
+};
+use super::weights::Weights;
+use crate::model::weights::BatchNorm;
+
+/// How a convolution is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Method {
+    /// Window by window.
+    Direct,
+    /// Winograd F(4x4, 3x3), for 3x3 with stride 1.
+    Winograd,
+}
+
+/// Frequencies of a strip of tiles, before or after the products: what stays in the second-level cache.
+const STRIP_BYTES: usize = 512 * 1024;
+/// Tiles in a strip at least: each strip fetches all weights again.
+const SHORTEST_STRIP: usize = 16;
+
+/// Elements from one frequency of `tiles` tiles to the next. The spare cache lines keep the 36 frequencies of a tile, which are
+/// written together, in different cache sets.
+fn frequency_stride(channels: usize, tiles: usize) -> usize {
+    channels * tiles + 7 * BLOCK
+}
+
+/// Buffers that convolutions need while they run; one per thread.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    steps: Vec<usize>,
+    /// Tiles in the frequency domain, before and after the products.
+    winograd_input: Buffer<f32>,
+    winograd_sums: Buffer<f32>,
+}
+
+impl Scratch {
+    pub(super) fn new() -> Self {
+        Self {
+            steps: Vec::new(),
+            winograd_input: Buffer::zeros(0),
+            winograd_sums: Buffer::zeros(0),
+        }
+    }
+
+    fn reserve(&mut self, input: usize, sums: usize) {
+        for (buffer, len) in [
+            (&mut self.winograd_input, input),
+            (&mut self.winograd_sums, sums),
+        ] {
+            if buffer.len() < len {
+                *buffer = Buffer::zeros(len);
+            }
+        }
+    }
+}
+
+/// What follows the convolution and its normalisation.
+#[derive(Debug)]
+pub(super) struct Then<'a, E> {
+    pub(super) residual: Option<&'a Image<E>>,
+    pub(super) has_relu: bool,
+}
+
+impl<E> Then<'_, E> {
+    pub(super) const NOTHING: Self = Self {
+        residual: None,
+        has_relu: false,
+    };
+    pub(super) const RELU: Self = Self {
+        residual: None,
+        has_relu: true,
+    };
+
+    fn floor(&self) -> f32 {
+        if self.has_relu {
+            0.0
+        } else {
+            f32::NEG_INFINITY
+        }
+    }
+}
+
+/// A convolution with its batch normalisation, ready to run.
+#[derive(Debug)]
+pub(super) struct Convolution<E> {
+    isa: Isa,
+    method: Method,
+    output_channels: usize,
+    input_channels: usize,
+    /// Rows and columns of the window.
+    size: usize,
+    weights: Buffer<E>,
+    norm: Option<BatchNorm>,
+}
+
+impl<E: Element> Convolution<E> {
+    /// A 1x1 convolution of images without border, or a 3x3 one of images with border.
+    pub(super) fn new(
+        isa: Isa,
+        weights: &Weights,
+        norm: Option<BatchNorm>,
+        method: Method,
+    ) -> Self {
+        assert!(method == Method::Direct || E::HAS_WINOGRAD);
+        Self {
+            isa,
+            method,
+            output_channels: weights.output,
+            input_channels: weights.input,
+            size: weights.size,
+            weights: match method {
+                Method::Direct => weights.packed(isa),
+                Method::Winograd => weights.packed_for_winograd(isa),
+            },
+            norm,
+        }
+    }
+
+    fn affine(&self) -> Option<(&[f32], &[f32])> {
+        let norm = self.norm.as_ref()?;
+        Some((&norm.scale, &norm.shift))
+    }
+
+    /// Runs the convolution. How much smaller the output is than the input says what the stride is.
+    pub(super) fn run(
+        &self,
+        input: &Image<E>,
+        output: &mut Image<E>,
+        then: &Then<'_, E>,
+        scratch: &mut Scratch,
+    ) {
+        assert_eq!(
+            (input.channels, output.channels),
+            (self.input_channels, self.output_channels)
+        );
+        match self.method {
+            Method::Direct => self.run_direct(input, output, then, &mut scratch.steps),
+            Method::Winograd => self.run_winograd(input, output, then, scratch),
+        }
+    }
+
+    fn run_direct(
+        &self,
+        input: &Image<E>,
+        output: &mut Image<E>,
+        then: &Then<'_, E>,
+        steps: &mut Vec<usize>,
+    ) {
+        steps.clear();
+        for block in 0..input.blocks() {
+            for y in 0..self.size {
+                for x in 0..self.size {
+                    steps.push(block * input.plane + (y * input.side + x) * BLOCK);
+                }
+            }
+        }
+        let stride = input.size / output.size;
+        let output_grid = output.grid();
+        let output_plane = output.plane;
+        convolve(
+            self.isa,
+            Convolve {
+                input: &input.data,
+                input_grid: Grid {
+                    origin: 0,
+                    row_stride: stride * input.side * BLOCK,
+                    column_stride: stride * BLOCK,
+                    ..output_grid
+                },
+                steps,
+                words_per_step: BLOCK / E::PER_WORD,
+                weights: &self.weights,
+                output_channels: self.output_channels,
+                output: &mut output.data,
+                output_grid,
+                output_plane,
+                epilogue: Epilogue {
+                    affine: self.affine(),
+                    residual: then.residual.map(|image| &*image.data),
+                    floor: then.floor(),
+                },
+            },
+        );
+    }
+
+    /// A strip of tiles at a time, so that the strip's frequencies stay in the cache.
+    fn run_winograd(
+        &self,
+        input: &Image<E>,
+        output: &mut Image<E>,
+        then: &Then<'_, E>,
+        scratch: &mut Scratch,
+    ) {
+        assert!(then.residual.is_none() && input.size == output.size);
+        let per_row = output.size.div_ceil(OUTPUT_TILE);
+        let tiles = per_row * per_row;
+        let channels = self.input_channels.max(self.output_channels);
+        let fitting = STRIP_BYTES / (FREQUENCIES * channels * size_of::<f32>());
+        let strips = tiles.div_ceil(fitting.max(SHORTEST_STRIP));
+        let longest = tiles.div_ceil(strips);
+        scratch.reserve(
+            FREQUENCIES * frequency_stride(self.input_channels, longest),
+            FREQUENCIES * frequency_stride(self.output_channels, longest),
+        );
+        for first in (0..tiles).step_by(longest) {
+            let range = TileRange {
+                first,
+                count: longest.min(tiles - first),
+                per_row,
+            };
+            self.run_strip(input, output, then.floor(), range, scratch);
+        }
+    }
+
+    fn run_strip(
+        &self,
+        input: &Image<E>,
+        output: &mut Image<E>,
+        floor: f32,
+        tiles: TileRange,
+        scratch: &mut Scratch,
+    ) {
+        let input_stride = frequency_stride(self.input_channels, tiles.count);
+        let output_stride = frequency_stride(self.output_channels, tiles.count);
+        let frequencies = &mut scratch.winograd_input[..FREQUENCIES * input_stride];
+        let sums = &mut scratch.winograd_sums[..FREQUENCIES * output_stride];
+        winograd_input(
+            self.isa,
+            WinogradInput {
+                input: bytemuck::cast_slice(&input.data),
+                blocks: input.blocks(),
+                rows: input.side,
+                columns: input.side,
+                plane: input.plane,
+                tiles,
+                output: frequencies,
+                frequency_stride: input_stride,
+            },
+        );
+        scratch.steps.clear();
+        scratch
+            .steps
+            .extend((0..input.blocks()).map(|block| block * tiles.count * BLOCK));
+        let grid = Grid {
+            rows: 1,
+            columns: tiles.count,
+            origin: 0,
+            row_stride: 0,
+            column_stride: BLOCK,
+        };
+        let weights: &[f32] = bytemuck::cast_slice(&self.weights);
+        for ((frequency, sums), weights) in frequencies
+            .chunks_exact(input_stride)
+            .zip(sums.chunks_exact_mut(output_stride))
+            .zip(weights.chunks_exact(self.input_channels * self.output_channels))
+        {
+            convolve(
+                self.isa,
+                Convolve {
+                    input: frequency,
+                    input_grid: grid,
+                    steps: &scratch.steps,
+                    words_per_step: BLOCK,
+                    weights,
+                    output_channels: self.output_channels,
+                    output: sums,
+                    output_grid: grid,
+                    output_plane: tiles.count * BLOCK,
+                    epilogue: Epilogue::NONE,
+                },
+            );
+        }
+        winograd_output(
+            self.isa,
+            WinogradOutput {
+                sums,
+                frequency_stride: output_stride,
+                blocks: output.blocks(),
+                tiles,
+                rows: output.size,
+                columns: output.size,
+                plane: output.plane,
+                output: bytemuck::cast_slice_mut(&mut output.data),
+                affine: self.affine(),
+                floor,
+            },
+        );
+    }
+}

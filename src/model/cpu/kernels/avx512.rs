@@ -1,0 +1,134 @@
+//! AVX-512: 16 lanes, 32 registers; bf16 dot products where the CPU has them.
+
+// Each function is an intrinsic or a few; their contract is the trait's.
+#![allow(unsafe_op_in_unsafe_fn)]
+
+use std::arch::x86_64::*;
+
+use half::bf16;
+
+use super::simd::Simd;
+
+/// f32 in memory; needs `avx512f`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Avx512F32;
+
+/// bf16 in memory and in the multiplier; needs `avx512f` and `avx512bf16`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Avx512Bf16;
+
+/// The operations on f32 lanes, which do not depend on the element type.
+macro_rules! f32_lanes {
+    () => {
+        type Vector = __m512;
+        const LANES: usize = 16;
+
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> __m512 {
+            _mm512_set1_ps(value)
+        }
+
+        #[inline(always)]
+        unsafe fn load_f32(from: *const f32) -> __m512 {
+            _mm512_loadu_ps(from)
+        }
+
+        #[inline(always)]
+        unsafe fn splat_word(from: *const Self::Element) -> __m512 {
+            _mm512_set1_ps(from.cast::<f32>().read_unaligned())
+        }
+
+        #[inline(always)]
+        unsafe fn load_words(from: *const Self::Element) -> __m512 {
+            _mm512_loadu_ps(from.cast())
+        }
+
+        #[inline(always)]
+        unsafe fn prefetch(from: *const Self::Element) {
+            _mm_prefetch::<_MM_HINT_T1>(from.cast())
+        }
+
+        #[inline(always)]
+        unsafe fn add(a: __m512, b: __m512) -> __m512 {
+            _mm512_add_ps(a, b)
+        }
+
+        #[inline(always)]
+        unsafe fn sub(a: __m512, b: __m512) -> __m512 {
+            _mm512_sub_ps(a, b)
+        }
+
+        #[inline(always)]
+        unsafe fn mul_add(a: __m512, b: __m512, c: __m512) -> __m512 {
+            _mm512_fmadd_ps(a, b, c)
+        }
+
+        #[inline(always)]
+        unsafe fn neg_mul_add(a: __m512, b: __m512, c: __m512) -> __m512 {
+            _mm512_fnmadd_ps(a, b, c)
+        }
+
+        #[inline(always)]
+        unsafe fn max(a: __m512, b: __m512) -> __m512 {
+            _mm512_max_ps(a, b)
+        }
+
+        #[inline(always)]
+        unsafe fn positive(a: __m512) -> u16 {
+            _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, _mm512_setzero_ps())
+        }
+
+        #[inline(always)]
+        unsafe fn keep(a: __m512, bits: u16) -> __m512 {
+            _mm512_maskz_mov_ps(bits, a)
+        }
+    };
+}
+
+impl Simd for Avx512F32 {
+    type Element = f32;
+
+    f32_lanes!();
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> __m512 {
+        _mm512_loadu_ps(from)
+    }
+
+    #[inline(always)]
+    unsafe fn store(to: *mut f32, value: __m512) {
+        _mm512_storeu_ps(to, value)
+    }
+
+    #[inline(always)]
+    unsafe fn dot(sum: __m512, a: __m512, b: __m512) -> __m512 {
+        _mm512_fmadd_ps(a, b, sum)
+    }
+}
+
+impl Simd for Avx512Bf16 {
+    type Element = bf16;
+
+    f32_lanes!();
+
+    #[inline(always)]
+    unsafe fn load(from: *const bf16) -> __m512 {
+        let halves = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()));
+        _mm512_castsi512_ps(_mm512_slli_epi32::<16>(halves))
+    }
+
+    #[inline(always)]
+    unsafe fn store(to: *mut bf16, value: __m512) {
+        // Both are 256 bits without invalid values.
+        let halves = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(value));
+        _mm256_storeu_si256(to.cast(), halves);
+    }
+
+    #[inline(always)]
+    unsafe fn dot(sum: __m512, a: __m512, b: __m512) -> __m512 {
+        // All are 512 bits without invalid values.
+        let a = std::mem::transmute::<__m512, __m512bh>(a);
+        let b = std::mem::transmute::<__m512, __m512bh>(b);
+        _mm512_dpbf16_ps(sum, a, b)
+    }
+}

@@ -1,0 +1,52 @@
+//! The vector operations that the kernels are written in.
+
+use super::element::Element;
+
+/// One instruction set working on one element type. Sums and everything between load and store are f32; only what lies in
+/// memory is `Element`.
+///
+/// A *word* is 32 bits of consecutive input channels of a pixel: one f32, or two bf16. [`dot`](Simd::dot) consumes a word per step.
+///
+/// # Safety
+/// Every method needs a CPU with the instruction set, and must be inlined into a function that enables it; pointers must be valid
+/// for the access that the method names (unaligned is fine).
+pub(super) trait Simd: Copy {
+    /// What activations and weights are stored as.
+    type Element: Element;
+    /// `LANES` f32 values.
+    type Vector: Copy;
+    /// Values in a vector: 8 or 16.
+    const LANES: usize;
+
+    /// All lanes `value`.
+    unsafe fn splat(value: f32) -> Self::Vector;
+    /// Reads `LANES` f32.
+    unsafe fn load_f32(from: *const f32) -> Self::Vector;
+    /// Reads `LANES` elements and widens them.
+    unsafe fn load(from: *const Self::Element) -> Self::Vector;
+    /// Rounds to elements (to nearest, ties to even) and writes `LANES` of them.
+    unsafe fn store(to: *mut Self::Element, value: Self::Vector);
+    /// Reads one word and repeats it in every lane.
+    unsafe fn splat_word(from: *const Self::Element) -> Self::Vector;
+    /// Reads `LANES` words.
+    unsafe fn load_words(from: *const Self::Element) -> Self::Vector;
+    /// Asks for a cache line that will be read soon; any address is fine.
+    unsafe fn prefetch(from: *const Self::Element);
+    /// `sum` plus, lane by lane, the dot product of two words.
+    unsafe fn dot(sum: Self::Vector, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+
+    /// `a + b`
+    unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a - b`
+    unsafe fn sub(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a * b + c`, rounded once.
+    unsafe fn mul_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// `c - a * b`, rounded once.
+    unsafe fn neg_mul_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// The larger of each pair of lanes.
+    unsafe fn max(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// Bit `i` is set where lane `i` is above 0.
+    unsafe fn positive(a: Self::Vector) -> u16;
+    /// Lanes whose bit is 0 become 0.
+    unsafe fn keep(a: Self::Vector, bits: u16) -> Self::Vector;
+}

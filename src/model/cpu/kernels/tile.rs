@@ -1,0 +1,114 @@
+//! The microkernel: a few pixels times two vectors of output channels, held in registers over the whole reduction.
+
+use super::element::Element;
+use super::simd::Simd;
+
+/// The most pixels that a tile of any instruction set has.
+pub(super) const MAX_PIXELS: usize = 14;
+
+/// The work of one tile. `P` is the tile function's number of pixels, `L` its number of lanes.
+///
+/// # Safety
+/// A tile function reads `input[pixel + step + 0..words_per_step * PER_WORD]` for each pixel offset and step, weights
+/// `[steps][words_per_step][2 L]` words, `2 L` scales and shifts, and reads (residual) and writes (output)
+/// `L` elements at each pixel's offset and at `second_vector` behind it: all of that must be inside the buffers.
+#[derive(Debug)]
+pub(super) struct Tile<'a, E> {
+    pub(super) input: *const E,
+    /// Per pixel: its window in the input.
+    pub(super) input_offsets: [usize; MAX_PIXELS],
+    /// Where in a window the words of each step begin.
+    pub(super) steps: &'a [usize],
+    pub(super) words_per_step: usize,
+    pub(super) weights: *const E,
+    /// Weights of a later tile, and how many cache lines of them to ask for at each step.
+    pub(super) prefetch: *const E,
+    pub(super) prefetch_lines_per_step: usize,
+    pub(super) output: *mut E,
+    /// Per pixel: its first channel of this tile in the output and in the residual.
+    pub(super) output_offsets: [usize; MAX_PIXELS],
+    /// From a pixel's first vector of channels to its second.
+    pub(super) second_vector: usize,
+    /// Scales and shifts of the tile's channels; none: the sums are stored as they are.
+    pub(super) affine: Option<(*const f32, *const f32)>,
+    /// Added after the affine map.
+    pub(super) residual: Option<*const E>,
+    /// Lower bound of the output: 0 for a ReLU, else minus infinity.
+    pub(super) floor: f32,
+}
+
+/// A tile function; see [`Tile`] for what it reads and writes.
+pub(super) type TileFunction<E> = unsafe fn(&Tile<'_, E>);
+
+/// Sums, epilogue and store of `P` pixels.
+///
+/// # Safety
+/// As [`Tile`] says, with `P <= MAX_PIXELS`; inlined into a function that enables the instruction set.
+#[inline(always)]
+pub(super) unsafe fn run<S: Simd, const P: usize>(tile: &Tile<'_, S::Element>) {
+    // SAFETY: the caller vouches for the addresses and the instruction set.
+    unsafe {
+        let mut sums = [[S::splat(0.0); 2]; P];
+        accumulate::<S, P>(tile, &mut sums);
+        if let Some((scale, shift)) = tile.affine {
+            for vector in 0..2 {
+                let scale = S::load_f32(scale.add(vector * S::LANES));
+                let shift = S::load_f32(shift.add(vector * S::LANES));
+                for sum in &mut sums {
+                    sum[vector] = S::mul_add(sum[vector], scale, shift);
+                }
+            }
+        }
+        let floor = S::splat(tile.floor);
+        // Pixel by pixel: if all residuals came first, they would not fit into the registers.
+        for (sum, offset) in sums.iter().zip(tile.output_offsets) {
+            let [mut first, mut second] = *sum;
+            if let Some(residual) = tile.residual {
+                let from = residual.add(offset);
+                first = S::add(first, S::load(from));
+                second = S::add(second, S::load(from.add(tile.second_vector)));
+            }
+            let to = tile.output.add(offset);
+            S::store(to, S::max(first, floor));
+            S::store(to.add(tile.second_vector), S::max(second, floor));
+        }
+    }
+}
+
+/// Adds the products of all steps to `sums`.
+///
+/// # Safety
+/// As [`run`].
+#[inline(always)]
+unsafe fn accumulate<S: Simd, const P: usize>(
+    tile: &Tile<'_, S::Element>,
+    sums: &mut [[S::Vector; 2]; P],
+) {
+    // SAFETY: the caller vouches for the addresses and the instruction set.
+    unsafe {
+        let per_word = S::Element::PER_WORD;
+        let mut weights = tile.weights;
+        // A local copy stays in registers; through the reference it would be stored at every step.
+        let mut local = *sums;
+        let mut prefetch = tile.prefetch;
+        let line = 64 / size_of::<S::Element>();
+        for step in tile.steps {
+            for _ in 0..tile.prefetch_lines_per_step {
+                S::prefetch(prefetch);
+                prefetch = prefetch.wrapping_add(line);
+            }
+            let input = tile.input.add(*step);
+            for word in 0..tile.words_per_step {
+                let first = S::load_words(weights);
+                let second = S::load_words(weights.add(S::LANES * per_word));
+                weights = weights.add(2 * S::LANES * per_word);
+                for (sum, offset) in local.iter_mut().zip(tile.input_offsets) {
+                    let x = S::splat_word(input.add(offset + word * per_word));
+                    sum[0] = S::dot(sum[0], x, first);
+                    sum[1] = S::dot(sum[1], x, second);
+                }
+            }
+        }
+        *sums = local;
+    }
+}

@@ -1,0 +1,197 @@
+//! The fused executor: the whole network as one operation on the CPU, several times faster than layer by layer.
+//!
+//! ```text
+//! mod.rs          Executor: the Classifier; buffers per thread
+//! network.rs      forward pass            gradient.rs     backward pass
+//!   stem.rs         first layers            (transposed weights, ReLU masks)
+//!   block.rs        bottleneck block
+//! convolution.rs  direct or by Winograd
+//! weights.rs      weights in the order in which kernels read them
+//! image.rs        activations in blocks of 16 channels
+//! kernels/        the inner loops per instruction set; the only unsafe code
+//! ```
+//!
+//! What makes it fast: weights are packed once, in the order in which a kernel reads them; activations stay in one
+//! layout from the first layer to the last; normalisation, shortcut and ReLU happen while a sum is still in registers; 3x3
+//! convolutions go through Winograd's transform where it pays; of a stage's last block only the pixels that the next stage reads are
+//! computed. One frame runs on one thread.
+//!
+//! Batch normalisation stays a multiplication behind the convolution (free, in the epilogue) instead of being folded into
+//! the weights: so the weights of direct convolutions in f32 are exactly the file's.
+
+mod block;
+mod convolution;
+mod gradient;
+mod image;
+mod kernels;
+mod network;
+mod stem;
+#[cfg(test)]
+mod tests;
+mod weights;
+pub mod workloads;
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use half::bf16;
+
+pub(crate) use gradient::ReluMasks;
+pub use kernels::Isa;
+
+use crate::error::{Error, ErrorKind, Result, Stage};
+use crate::model::spec::{ModelSpec, TargetLayer};
+use crate::model::weights::WeightFile;
+use crate::model::{
+    Activations, Backend, Classifier, Forward, FullyConnected, ModelInput, Precision, check_input,
+};
+use gradient::Backward;
+use kernels::Element;
+use network::{Network, Workspace};
+
+/// Builds the executor for `precision`.
+///
+/// # Errors
+/// [`ErrorKind::Weights`] if tensors are missing or of the wrong shape, or if the network is one that the executor cannot run
+/// (see [`supports`]).
+pub fn load(file: Arc<WeightFile>, isa: Isa, precision: Precision) -> Result<Box<dyn Classifier>> {
+    Ok(match precision {
+        Precision::F32 => Box::new(Executor::<f32>::load(file, isa, precision)?),
+        Precision::Bf16 => Box::new(Executor::<bf16>::load(file, isa, precision)?),
+    })
+}
+
+/// Whether the executor can run this network: stages must stride in their first 1x1 convolution.
+pub fn supports(spec: &ModelSpec) -> bool {
+    spec.has_stride_in_1x1
+}
+
+/// The network, its weights packed for one instruction set.
+#[derive(Debug)]
+struct Executor<E> {
+    spec: ModelSpec,
+    fully_connected: FullyConnected,
+    isa: Isa,
+    precision: Precision,
+    network: Network<E>,
+    /// Buffers that no thread uses at the moment; there are as many as threads ever ran at once.
+    workspaces: Mutex<Vec<Workspace<E>>>,
+    /// For the backward pass, whose weights are packed when the first gradient is asked for.
+    file: Arc<WeightFile>,
+    backward: OnceLock<Backward>,
+    /// Held while loading, so that threads that come together load it once.
+    is_backward_loaded: Mutex<bool>,
+}
+
+impl<E: Element> Executor<E> {
+    fn load(file: Arc<WeightFile>, isa: Isa, precision: Precision) -> Result<Self> {
+        let spec = ModelSpec::from_weights(&file)?;
+        if !supports(&spec) {
+            return Err(file.error("stages stride in their 3x3 convolutions"));
+        }
+        Ok(Self {
+            fully_connected: FullyConnected::load(&file, &spec)?,
+            isa,
+            precision,
+            network: Network::load(isa, &file, &spec)?,
+            workspaces: Mutex::new(Vec::new()),
+            file,
+            backward: OnceLock::new(),
+            is_backward_loaded: Mutex::new(false),
+            spec,
+        })
+    }
+
+    fn take_workspace(&self) -> Workspace<E> {
+        let free = {
+            let mut all = self
+                .workspaces
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            all.pop()
+        };
+        free.unwrap_or_else(|| Workspace::new(self.spec.input_size))
+    }
+
+    fn return_workspace(&self, workspace: Workspace<E>) {
+        let mut free = self
+            .workspaces
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        free.push(workspace);
+    }
+
+    fn backward(&self) -> Result<&Backward> {
+        let mut is_loaded = self
+            .is_backward_loaded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !*is_loaded {
+            let backward = Backward::load(self.isa, &self.file, &self.spec)?;
+            *is_loaded = self.backward.set(backward).is_ok();
+        }
+        self.backward
+            .get()
+            .ok_or_else(|| error("the backward pass is not loaded"))
+    }
+}
+
+impl<E: Element> Classifier for Executor<E> {
+    fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+
+    fn backend(&self) -> Backend {
+        Backend {
+            device: "cpu",
+            isa: self.isa.name_for(self.precision),
+            precision: self.precision,
+            is_emulated: self.precision == Precision::Bf16 && !self.isa.has_bf16(),
+        }
+    }
+
+    fn fully_connected(&self) -> &FullyConnected {
+        &self.fully_connected
+    }
+
+    fn forward(&self, input: &ModelInput, layers: &[TargetLayer]) -> Result<Forward> {
+        check_input(&self.spec, input)?;
+        let mut workspace = self.take_workspace();
+        let head = &self.fully_connected;
+        let pass = self.network.forward(input, layers, head, &mut workspace);
+        self.return_workspace(workspace);
+        let activations = pass.activations.into_iter().collect::<Option<_>>();
+        Ok(Forward {
+            layers: layers.to_vec(),
+            activations: activations.ok_or_else(|| error("unknown target layer"))?,
+            logits: pass.logits,
+            masks: pass.masks,
+        })
+    }
+
+    fn backpropagate(
+        &self,
+        forward: &Forward,
+        layer: TargetLayer,
+        logit_weights: &[f32],
+    ) -> Result<Activations> {
+        let classes = self.fully_connected.bias.len();
+        if forward.activations_of(layer).is_none() || logit_weights.len() != classes {
+            return Err(error(
+                "a gradient needs a requested layer and a weight per class",
+            ));
+        }
+        self.backward()?
+            .gradient(
+                &forward.masks,
+                layer,
+                logit_weights,
+                &self.fully_connected,
+                self.spec.input_size / 32,
+            )
+            .ok_or_else(|| error("the forward pass kept nothing for a gradient at this layer"))
+    }
+}
+
+fn error(message: &str) -> Error {
+    Error::new(ErrorKind::Compute, message).at_stage(Stage::Model)
+}

@@ -1,0 +1,240 @@
+//! The forward pass: stem, four stages of blocks, pooling, classifier.
+
+use super::block::{BlockBuffers, Bottleneck, Layer, Rounding};
+use super::convolution::Scratch;
+use super::gradient::ReluMasks;
+use super::image::Image;
+use super::kernels::{Element, Isa, classify};
+use super::stem::{Stem, StemBuffers, WINDOW};
+use crate::error::Result;
+use crate::model::spec::{BASE_CHANNELS, ModelSpec, STAGES, TargetLayer};
+use crate::model::weights::WeightFile;
+use crate::model::{Activations, FullyConnected, ModelInput};
+
+/// The convolutions of a ResNet whose stages stride in 1x1 convolutions.
+#[derive(Debug)]
+pub(super) struct Network<E> {
+    isa: Isa,
+    stem: Stem,
+    stages: Vec<Vec<Bottleneck<E>>>,
+}
+
+/// All that one pass writes to; one per thread, made once.
+#[derive(Debug)]
+pub(super) struct Workspace<E> {
+    scratch: Scratch,
+    stem: StemBuffers,
+    /// The stem's output, as the blocks store activations.
+    pooled: Image<E>,
+    stages: Vec<StageBuffers<E>>,
+}
+
+/// Buffers for the blocks of a stage.
+#[derive(Debug)]
+struct StageBuffers<E> {
+    reduced: Image<E>,
+    spatial: Image<E>,
+    shortcut: Image<E>,
+    /// Blocks write to the one and read from the other, in turn.
+    outputs: [Image<E>; 2],
+    /// For the last block; the last stage, which no other follows, has none.
+    pulled: Option<PulledBuffers<E>>,
+}
+
+/// Every second row and column of a stage's last block: all that the next stage reads, because it strides in 1x1 convolutions.
+#[derive(Debug)]
+struct PulledBuffers<E> {
+    spatial: Image<E>,
+    shortcut: Image<E>,
+    output: Image<E>,
+}
+
+impl<E: Element> Workspace<E> {
+    pub(super) fn new(input_size: usize) -> Self {
+        let stage = |stage| {
+            let shape = TargetLayer { stage, block: 0 }.shape();
+            let size = (input_size / 4) >> stage;
+            let inner = |size| Image::new(shape.inner, size);
+            let outer = |size| Image::new(shape.output, size);
+            StageBuffers {
+                reduced: Image::bordered(shape.inner, size),
+                spatial: inner(size),
+                shortcut: outer(size),
+                outputs: [outer(size), outer(size)],
+                pulled: (stage + 1 < STAGES).then(|| PulledBuffers {
+                    spatial: inner(size / 2),
+                    shortcut: outer(size / 2),
+                    output: outer(size / 2),
+                }),
+            }
+        };
+        Self {
+            scratch: Scratch::new(),
+            stem: StemBuffers::new(input_size, BASE_CHANNELS),
+            pooled: Image::new(BASE_CHANNELS, input_size / 4),
+            stages: (0..STAGES).map(stage).collect(),
+        }
+    }
+}
+
+/// What a caller wants from a pass besides logits, and what it got so far.
+#[derive(Debug)]
+struct Observer<'a> {
+    isa: Isa,
+    layers: &'a [TargetLayer],
+    activations: Vec<Option<Activations>>,
+    masks: ReluMasks,
+    rounding: Rounding,
+}
+
+impl<'a> Observer<'a> {
+    /// `last`: the layer behind which no ReLU follows.
+    fn new(isa: Isa, layers: &'a [TargetLayer], last: TargetLayer) -> Self {
+        let needs_gradient = layers.iter().any(|layer| *layer < last);
+        Self {
+            isa,
+            layers,
+            activations: vec![None; layers.len()],
+            masks: ReluMasks::default(),
+            rounding: if needs_gradient {
+                Rounding::Direct
+            } else {
+                Rounding::Fast
+            },
+        }
+    }
+
+    fn first_layer(&self) -> Option<TargetLayer> {
+        self.layers.iter().min().copied()
+    }
+
+    /// Whether nobody but the next stage reads what this one writes.
+    fn may_pull(&self, stage: usize) -> bool {
+        self.first_layer().is_none_or(|first| first.stage > stage)
+    }
+
+    fn see<E: Element>(&mut self, layer: TargetLayer, buffers: &BlockBuffers<'_, E>) {
+        // Behind the first layer a gradient may pass.
+        if self.first_layer().is_some_and(|first| first < layer) {
+            self.masks.push(self.isa, layer, buffers);
+        }
+        for (wanted, slot) in self.layers.iter().zip(&mut self.activations) {
+            if *wanted == layer {
+                *slot = Some(buffers.output.to_activations());
+            }
+        }
+    }
+}
+
+/// What a pass yields.
+#[derive(Debug)]
+pub(super) struct Pass {
+    /// Of the requested layers; none for a layer that does not exist.
+    pub(super) activations: Vec<Option<Activations>>,
+    pub(super) logits: Vec<f32>,
+    /// Of the blocks behind the first requested layer.
+    pub(super) masks: ReluMasks,
+}
+
+impl<E: Element> Network<E> {
+    pub(super) fn load(isa: Isa, file: &WeightFile, spec: &ModelSpec) -> Result<Self> {
+        let stem = Layer::load(file, spec, "conv1", "bn1", [BASE_CHANNELS, 3, WINDOW])?;
+        let stages = spec.blocks.iter().enumerate().map(|(stage, blocks)| {
+            (0..*blocks)
+                .map(|block| {
+                    let is_last = block + 1 == *blocks;
+                    Bottleneck::load(isa, file, spec, TargetLayer { stage, block }, is_last)
+                })
+                .collect()
+        });
+        Ok(Self {
+            isa,
+            stem: Stem::new(isa, &stem.weights, stem.norm),
+            stages: stages.collect::<Result<_>>()?,
+        })
+    }
+
+    fn last_layer(&self) -> TargetLayer {
+        let stage = self.stages.len() - 1;
+        let block = self.stages[stage].len() - 1;
+        TargetLayer { stage, block }
+    }
+
+    pub(super) fn forward(
+        &self,
+        input: &ModelInput,
+        layers: &[TargetLayer],
+        head: &FullyConnected,
+        workspace: &mut Workspace<E>,
+    ) -> Pass {
+        let mut observer = Observer::new(self.isa, layers, self.last_layer());
+        let Workspace {
+            scratch,
+            stem,
+            pooled,
+            stages,
+        } = workspace;
+        self.stem.run(input, stem, pooled);
+        let mut x = &*pooled;
+        for (blocks, buffers) in self.stages.iter().zip(stages) {
+            x = run_stage(blocks, x, buffers, &mut observer, scratch);
+        }
+        let logits = classify(self.isa, &x.channel_means(), &head.weight, &head.bias);
+        Pass {
+            activations: observer.activations,
+            logits,
+            masks: observer.masks,
+        }
+    }
+}
+
+/// Runs the blocks of a stage; returns what the next stage reads.
+fn run_stage<'a, E: Element>(
+    blocks: &[Bottleneck<E>],
+    x: &'a Image<E>,
+    buffers: &'a mut StageBuffers<E>,
+    observer: &mut Observer<'_>,
+    scratch: &mut Scratch,
+) -> &'a Image<E> {
+    let StageBuffers {
+        reduced,
+        spatial,
+        shortcut,
+        outputs: [output, previous],
+        pulled,
+    } = buffers;
+    let (mut output, mut previous) = (output, previous);
+    let Some((last, others)) = blocks.split_last() else {
+        return x;
+    };
+    for (index, block) in others.iter().enumerate() {
+        let input = if index == 0 { x } else { &*previous };
+        let mut buffers = BlockBuffers {
+            reduced: &mut *reduced,
+            spatial: &mut *spatial,
+            shortcut: &mut *shortcut,
+            output: &mut *output,
+        };
+        block.run(input, &mut buffers, observer.rounding, scratch);
+        observer.see(block.layer, &buffers);
+        std::mem::swap(&mut output, &mut previous);
+    }
+    let input = if others.is_empty() { x } else { &*previous };
+    let mut buffers = match pulled {
+        Some(pulled) if observer.may_pull(last.layer.stage) => BlockBuffers {
+            reduced,
+            spatial: &mut pulled.spatial,
+            shortcut: &mut pulled.shortcut,
+            output: &mut pulled.output,
+        },
+        _ => BlockBuffers {
+            reduced,
+            spatial,
+            shortcut,
+            output,
+        },
+    };
+    last.run(input, &mut buffers, observer.rounding, scratch);
+    observer.see(last.layer, &buffers);
+    buffers.output
+}
