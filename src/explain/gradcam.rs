@@ -42,14 +42,7 @@ fn closed_form_alphas(
     activations: &Activations,
 ) -> Vec<f64> {
     let cells = (activations.height * activations.width) as f64;
-    let mut alphas = vec![0.0; head.channels];
-    for (row, weight) in head.weight.chunks_exact(head.channels).zip(logit_weights) {
-        if *weight != 0.0 {
-            for (alpha, value) in alphas.iter_mut().zip(row) {
-                *alpha += weight * f64::from(*value);
-            }
-        }
-    }
+    let alphas = head.gradient(logit_weights.iter().copied());
     alphas.iter().map(|alpha| alpha / cells).collect()
 }
 

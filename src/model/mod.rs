@@ -178,6 +178,19 @@ impl FullyConnected {
             channels,
         })
     }
+
+    /// The gradient of `sum_j logit_weights[j] * logit_j` with respect to the pooled features: `sum_j logit_weights[j] W[j,k]`
+    /// per channel `k`, in f64.
+    pub(crate) fn gradient(&self, logit_weights: impl IntoIterator<Item = f64>) -> Vec<f64> {
+        let mut sums = vec![0.0; self.channels];
+        let rows = self.weight.chunks_exact(self.channels).zip(logit_weights);
+        for (row, weight) in rows.filter(|(_, weight)| *weight != 0.0) {
+            for (sum, value) in sums.iter_mut().zip(row) {
+                *sum += weight * f64::from(*value);
+            }
+        }
+        sums
+    }
 }
 
 /// A network that ends in global average pooling and one fully connected layer.

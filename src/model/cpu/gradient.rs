@@ -186,13 +186,7 @@ impl Backward {
 
 /// `sum_j logit_weights[j] W[j,k] / Z` in each of the `Z` cells: what comes through the classifier and the average pooling.
 fn pooled_gradient(head: &FullyConnected, logit_weights: &[f32], size: usize) -> Image<f32> {
-    let mut sums = vec![0.0f64; head.channels];
-    let rows = head.weight.chunks_exact(head.channels).zip(logit_weights);
-    for (row, weight) in rows.filter(|(_, weight)| **weight != 0.0) {
-        for (sum, value) in sums.iter_mut().zip(row) {
-            *sum += f64::from(*weight) * f64::from(*value);
-        }
-    }
+    let sums = head.gradient(logit_weights.iter().map(|weight| f64::from(*weight)));
     let cells = (size * size) as f64;
     let mut image = Image::new(head.channels, size);
     let mut rows = image.rows_mut();

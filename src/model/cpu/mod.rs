@@ -31,7 +31,7 @@ mod tests;
 mod weights;
 pub mod workloads;
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use half::bf16;
 
@@ -77,9 +77,7 @@ struct Executor<E> {
     workspaces: Mutex<Vec<Workspace<E>>>,
     /// For the backward pass, whose weights are packed when the first gradient is asked for.
     file: Arc<WeightFile>,
-    backward: OnceLock<Backward>,
-    /// Held while loading, so that threads that come together load it once.
-    is_backward_loaded: Mutex<bool>,
+    backward: Mutex<Option<Arc<Backward>>>,
 }
 
 impl<E: Element> Executor<E> {
@@ -95,8 +93,7 @@ impl<E: Element> Executor<E> {
             network: Network::load(isa, &file, &spec)?,
             workspaces: Mutex::new(Vec::new()),
             file,
-            backward: OnceLock::new(),
-            is_backward_loaded: Mutex::new(false),
+            backward: Mutex::new(None),
             spec,
         })
     }
@@ -120,18 +117,15 @@ impl<E: Element> Executor<E> {
         free.push(workspace);
     }
 
-    fn backward(&self) -> Result<&Backward> {
-        let mut is_loaded = self
-            .is_backward_loaded
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if !*is_loaded {
-            let backward = Backward::load(self.isa, &self.file, &self.spec)?;
-            *is_loaded = self.backward.set(backward).is_ok();
+    /// Threads that come here together wait for one of them to load it.
+    fn backward(&self) -> Result<Arc<Backward>> {
+        let mut slot = self.backward.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(backward) = &*slot {
+            return Ok(Arc::clone(backward));
         }
-        self.backward
-            .get()
-            .ok_or_else(|| error("the backward pass is not loaded"))
+        let backward = Arc::new(Backward::load(self.isa, &self.file, &self.spec)?);
+        *slot = Some(Arc::clone(&backward));
+        Ok(backward)
     }
 }
 
