@@ -135,6 +135,9 @@ pub struct TargetLayer {
 }
 
 impl TargetLayer {
+    /// `layer1.0`.
+    pub(crate) const FIRST: Self = Self { stage: 0, block: 0 };
+
     /// torchvision's name: `layer4.2`.
     pub fn torch_name(self) -> String {
         format!("layer{}.{}", self.stage + 1, self.block)

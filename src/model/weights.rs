@@ -114,6 +114,14 @@ impl WeightFile {
         })
     }
 
+    /// The file, if it is part of the program.
+    pub(crate) fn built_in_bytes(&self) -> Option<&'static [u8]> {
+        match self.bytes {
+            Cow::Borrowed(bytes) => Some(bytes),
+            Cow::Owned(_) => None,
+        }
+    }
+
     /// Where the file came from, for messages.
     pub fn origin(&self) -> &str {
         &self.origin

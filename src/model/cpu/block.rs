@@ -2,10 +2,10 @@
 
 use super::convolution::{Convolution, Method, Scratch, Then};
 use super::image::Image;
-use super::kernels::{Element, Isa};
+use super::kernels::{Element, Isa, Tiling};
 use super::weights::Weights;
 use crate::error::Result;
-use crate::model::spec::{ModelSpec, STAGES, TargetLayer};
+use crate::model::spec::{ModelSpec, TargetLayer};
 use crate::model::weights::{BatchNorm, WeightFile};
 
 /// A convolution and its normalisation as the file has them.
@@ -68,10 +68,14 @@ impl BlockLayers {
     }
 }
 
-/// Whether Winograd's transform makes the 3x3 of a block faster. In the last stage, at 7x7, its weights are four times as many, and
-/// fetching them costs more than it saves.
-pub(super) fn has_winograd<E: Element>(layer: TargetLayer) -> bool {
-    E::HAS_WINOGRAD && layer.stage + 1 < STAGES
+/// The fastest method for the 3x3 of a block with stride 1. The smaller a stage's images, the more of the time goes into fetching
+/// weights, which larger tiles have more of: at 14x14 the small tiles win, and at 7x7 no transform pays.
+pub(super) fn fastest_method<E: Element>(layer: TargetLayer) -> Method {
+    match layer.stage {
+        0 | 1 if E::HAS_WINOGRAD => Method::Winograd(Tiling::F4x4),
+        2 if E::HAS_WINOGRAD => Method::Winograd(Tiling::F2x2),
+        _ => Method::Direct,
+    }
 }
 
 /// How exactly sums must be rounded.
@@ -102,7 +106,8 @@ pub(super) struct Bottleneck<E> {
 pub(super) struct BlockBuffers<'a, E> {
     pub(super) reduced: &'a mut Image<E>,
     pub(super) spatial: &'a mut Image<E>,
-    pub(super) shortcut: &'a mut Image<E>,
+    /// For a shortcut that is not the input as it is.
+    pub(super) shortcut: Option<&'a mut Image<E>>,
     pub(super) output: &'a mut Image<E>,
 }
 
@@ -120,13 +125,13 @@ impl<E: Element> Bottleneck<E> {
             Convolution::new(isa, &layer.weights, Some(layer.norm.clone()), method)
         };
         let direct = |layer: &Layer| convolution(layer, Method::Direct);
-        let is_winograd = has_winograd::<E>(layer) && !is_last_of_stage;
+        let fastest = fastest_method::<E>(layer);
+        let is_winograd = fastest != Method::Direct && !is_last_of_stage;
         Ok(Self {
             layer,
             reduce: direct(&layers.reduce),
             spatial: direct(&layers.spatial),
-            spatial_by_winograd: is_winograd
-                .then(|| convolution(&layers.spatial, Method::Winograd)),
+            spatial_by_winograd: is_winograd.then(|| convolution(&layers.spatial, fastest)),
             expand: direct(&layers.expand),
             shortcut: layers.shortcut.as_ref().map(direct),
         })
@@ -152,16 +157,16 @@ impl<E: Element> Bottleneck<E> {
             _ => &self.spatial,
         };
         convolution.run(reduced, spatial, &Then::RELU, scratch);
-        let residual = match &self.shortcut {
-            Some(convolution) => {
+        let residual = match (&self.shortcut, shortcut) {
+            (Some(convolution), Some(shortcut)) => {
                 convolution.run(input, shortcut, &Then::NOTHING, scratch);
                 shortcut
             }
-            None if input.size == output.size => input,
-            None => {
+            (None, Some(shortcut)) if input.size != output.size => {
                 input.subsample_into(shortcut);
                 shortcut
             }
+            _ => input,
         };
         let then = Then {
             residual: Some(residual),

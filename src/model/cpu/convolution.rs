@@ -2,8 +2,8 @@
 
 use super::image::{Buffer, Image};
 use super::kernels::{
-    BLOCK, Convolve, Element, Epilogue, FREQUENCIES, Grid, Isa, OUTPUT_TILE, TileRange,
-    WinogradInput, WinogradOutput, convolve, winograd_input, winograd_output,
+    BLOCK, Convolve, Element, Epilogue, Grid, Isa, TileRange, Tiling, WinogradInput,
+    WinogradOutput, convolve, winograd_input, winograd_output,
 };
 use super::weights::Weights;
 use crate::model::weights::BatchNorm;
@@ -13,23 +13,23 @@ use crate::model::weights::BatchNorm;
 pub(super) enum Method {
     /// Window by window.
     Direct,
-    /// Winograd F(4x4, 3x3), for 3x3 with stride 1.
-    Winograd,
+    /// Winograd, for 3x3 with stride 1.
+    Winograd(Tiling),
 }
 
 /// Frequencies of a strip of tiles, before or after the products: what stays in the second-level cache.
-const STRIP_BYTES: usize = 512 * 1024;
+const STRIP_BYTES: usize = 832 * 1024;
 /// Tiles in a strip at least: each strip fetches all weights again.
 const SHORTEST_STRIP: usize = 16;
 
-/// Elements from one frequency of `tiles` tiles to the next. The spare cache lines keep the 36 frequencies of a tile, which are
+/// Elements from one frequency of `tiles` tiles to the next. The spare cache lines keep the frequencies of a tile, which are
 /// written together, in different cache sets.
 fn frequency_stride(channels: usize, tiles: usize) -> usize {
     channels * tiles + 7 * BLOCK
 }
 
 /// Buffers that convolutions need while they run; one per thread.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Scratch {
     steps: Vec<usize>,
     /// Tiles in the frequency domain, before and after the products.
@@ -38,14 +38,6 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    pub(super) fn new() -> Self {
-        Self {
-            steps: Vec::new(),
-            winograd_input: Buffer::zeros(0),
-            winograd_sums: Buffer::zeros(0),
-        }
-    }
-
     fn reserve(&mut self, input: usize, sums: usize) {
         for (buffer, len) in [
             (&mut self.winograd_input, input),
@@ -114,7 +106,7 @@ impl<E: Element> Convolution<E> {
             size: weights.size,
             weights: match method {
                 Method::Direct => weights.packed(isa),
-                Method::Winograd => weights.packed_for_winograd(isa),
+                Method::Winograd(tiling) => weights.packed_for_winograd(isa, tiling),
             },
             norm,
         }
@@ -139,7 +131,7 @@ impl<E: Element> Convolution<E> {
         );
         match self.method {
             Method::Direct => self.run_direct(input, output, then, &mut scratch.steps),
-            Method::Winograd => self.run_winograd(input, output, then, scratch),
+            Method::Winograd(tiling) => self.run_winograd(tiling, input, output, then, scratch),
         }
     }
 
@@ -174,6 +166,7 @@ impl<E: Element> Convolution<E> {
                 steps,
                 words_per_step: BLOCK / E::PER_WORD,
                 weights: &self.weights,
+                upcoming_weights: None,
                 output_channels: self.output_channels,
                 output: &mut output.data,
                 output_grid,
@@ -190,24 +183,26 @@ impl<E: Element> Convolution<E> {
     /// A strip of tiles at a time, so that the strip's frequencies stay in the cache.
     fn run_winograd(
         &self,
+        tiling: Tiling,
         input: &Image<E>,
         output: &mut Image<E>,
         then: &Then<'_, E>,
         scratch: &mut Scratch,
     ) {
         assert!(then.residual.is_none() && input.size == output.size);
-        let per_row = output.size.div_ceil(OUTPUT_TILE);
+        let per_row = output.size.div_ceil(tiling.output());
         let tiles = per_row * per_row;
         let channels = self.input_channels.max(self.output_channels);
-        let fitting = STRIP_BYTES / (FREQUENCIES * channels * size_of::<f32>());
+        let fitting = STRIP_BYTES / (tiling.frequencies() * channels * size_of::<f32>());
         let strips = tiles.div_ceil(fitting.max(SHORTEST_STRIP));
         let longest = tiles.div_ceil(strips);
         scratch.reserve(
-            FREQUENCIES * frequency_stride(self.input_channels, longest),
-            FREQUENCIES * frequency_stride(self.output_channels, longest),
+            tiling.frequencies() * frequency_stride(self.input_channels, longest),
+            tiling.frequencies() * frequency_stride(self.output_channels, longest),
         );
         for first in (0..tiles).step_by(longest) {
             let range = TileRange {
+                tiling,
                 first,
                 count: longest.min(tiles - first),
                 per_row,
@@ -226,8 +221,9 @@ impl<E: Element> Convolution<E> {
     ) {
         let input_stride = frequency_stride(self.input_channels, tiles.count);
         let output_stride = frequency_stride(self.output_channels, tiles.count);
-        let frequencies = &mut scratch.winograd_input[..FREQUENCIES * input_stride];
-        let sums = &mut scratch.winograd_sums[..FREQUENCIES * output_stride];
+        let count = tiles.tiling.frequencies();
+        let frequencies = &mut scratch.winograd_input[..count * input_stride];
+        let sums = &mut scratch.winograd_sums[..count * output_stride];
         winograd_input(
             self.isa,
             WinogradInput {
@@ -253,11 +249,12 @@ impl<E: Element> Convolution<E> {
             column_stride: BLOCK,
         };
         let weights: &[f32] = bytemuck::cast_slice(&self.weights);
-        for ((frequency, sums), weights) in frequencies
-            .chunks_exact(input_stride)
-            .zip(sums.chunks_exact_mut(output_stride))
-            .zip(weights.chunks_exact(self.input_channels * self.output_channels))
-        {
+        let mut weights = weights
+            .chunks_exact(self.input_channels * self.output_channels)
+            .peekable();
+        let frequencies = frequencies.chunks_exact(input_stride);
+        for (frequency, sums) in frequencies.zip(sums.chunks_exact_mut(output_stride)) {
+            let Some(current) = weights.next() else { break };
             convolve(
                 self.isa,
                 Convolve {
@@ -265,7 +262,8 @@ impl<E: Element> Convolution<E> {
                     input_grid: grid,
                     steps: &scratch.steps,
                     words_per_step: BLOCK,
-                    weights,
+                    weights: current,
+                    upcoming_weights: weights.peek().copied(),
                     output_channels: self.output_channels,
                     output: sums,
                     output_grid: grid,

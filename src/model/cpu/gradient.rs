@@ -4,12 +4,13 @@
 //! logit weights ──► pooled gradient ──► blocks, last to first: ReLU mask, 1x1ᵀ, mask, 3x3ᵀ, mask, 1x1ᵀ, plus the shortcut's
 //! ```
 
-use super::block::{BlockBuffers, BlockLayers, Layer, has_winograd};
+use super::block::{BlockBuffers, BlockLayers, Layer, fastest_method};
 use super::convolution::{Convolution, Method, Scratch, Then};
 use super::image::Image;
 use super::kernels::{BLOCK, Element, Isa, masked, positive_mask};
+use super::pool::Pool;
 use crate::error::Result;
-use crate::model::spec::{ModelSpec, TargetLayer};
+use crate::model::spec::{ModelSpec, STAGES, TargetLayer};
 use crate::model::weights::WeightFile;
 use crate::model::{Activations, FullyConnected};
 
@@ -78,15 +79,10 @@ impl TransposedBlock {
             let weights = layer.weights.transposed(&layer.norm.scale);
             Convolution::new(isa, &weights, None, method)
         };
-        let spatial_method = if has_winograd::<f32>(layer) {
-            Method::Winograd
-        } else {
-            Method::Direct
-        };
         Ok(Self {
             layer,
             expand: transposed(layers.expand, Method::Direct),
-            spatial: transposed(layers.spatial, spatial_method),
+            spatial: transposed(layers.spatial, fastest_method::<f32>(layer)),
             reduce: transposed(layers.reduce, Method::Direct),
             shortcut: layers
                 .shortcut
@@ -94,101 +90,154 @@ impl TransposedBlock {
         })
     }
 
-    /// From the gradient with respect to the block's output to the one with respect to its input.
-    fn run(
-        &self,
-        isa: Isa,
-        gradient: &Image<f32>,
-        masks: &BlockMasks,
-        scratch: &mut Scratch,
-    ) -> Image<f32> {
-        let (shape, size) = (self.layer.shape(), gradient.size);
-        let mut output = Image::new(shape.output, size);
-        apply_mask(isa, &masks.output, gradient, &mut output);
+    /// Turns the gradient with respect to the block's output, `buffers.outputs[0]`, into the one with respect to its input: that
+    /// takes its place, or, from a stage's first block, goes to `buffers.first.input`.
+    fn run(&self, isa: Isa, masks: &BlockMasks, buffers: &mut StageBuffers, scratch: &mut Scratch) {
+        let StageBuffers {
+            outputs: [output, input],
+            masked,
+            inner,
+            bordered,
+            spatial,
+            first,
+        } = buffers;
+        apply_mask(isa, &masks.output, output, masked);
+        self.expand.run(masked, inner, &Then::NOTHING, scratch);
+        apply_mask(isa, &masks.spatial, inner, bordered);
+        self.spatial.run(bordered, spatial, &Then::NOTHING, scratch);
+        apply_mask(isa, &masks.reduced, spatial, inner);
 
-        let mut inner = Image::new(shape.inner, size);
-        let mut bordered = Image::bordered(shape.inner, size);
-        self.expand
-            .run(&output, &mut inner, &Then::NOTHING, scratch);
-        apply_mask(isa, &masks.spatial, &inner, &mut bordered);
-        let mut spatial = Image::new(shape.inner, size);
-        self.spatial
-            .run(&bordered, &mut spatial, &Then::NOTHING, scratch);
-        apply_mask(isa, &masks.reduced, &spatial, &mut inner);
-
-        let residual = match &self.shortcut {
-            Some(convolution) => {
-                let mut shortcut = Image::new(shape.input, size);
-                convolution.run(&output, &mut shortcut, &Then::NOTHING, scratch);
-                shortcut
+        let (residual, input) = match (&self.shortcut, first) {
+            (Some(convolution), Some(first)) => {
+                convolution.run(masked, &mut first.shortcut, &Then::NOTHING, scratch);
+                (&first.shortcut, &mut first.input)
             }
-            None => output,
+            _ => (&*masked, input),
         };
         let then = Then {
-            residual: Some(&residual),
+            residual: Some(residual),
             has_relu: false,
         };
-        let mut input = Image::new(shape.input, size);
-        self.reduce.run(&inner, &mut input, &then, scratch);
-        if shape.stride == 1 {
-            return input;
-        }
-        // The pixels that the stride skipped have no influence.
-        let mut spread = Image::new(shape.input, size * shape.stride);
-        input.spread_into(&mut spread);
-        spread
+        self.reduce.run(inner, input, &then, scratch);
+        buffers.outputs.swap(0, 1);
     }
+}
+
+/// Gradients of one stage.
+#[derive(Debug)]
+struct StageBuffers {
+    /// With respect to the outputs of a block and of the one before it.
+    outputs: [Image<f32>; 2],
+    /// With respect to the sum before the output's ReLU.
+    masked: Image<f32>,
+    inner: Image<f32>,
+    bordered: Image<f32>,
+    spatial: Image<f32>,
+    /// Not in the first stage: nothing before it is a target layer.
+    first: Option<FirstBlockBuffers>,
+}
+
+/// For the first block of a stage, which has another number of channels before it.
+#[derive(Debug)]
+struct FirstBlockBuffers {
+    shortcut: Image<f32>,
+    input: Image<f32>,
+}
+
+impl StageBuffers {
+    /// For images of `size` rows and columns.
+    fn new(stage: usize, size: usize) -> Self {
+        let shape = TargetLayer { stage, block: 0 }.shape();
+        let outer = || Image::new(shape.output, size);
+        let inner = || Image::new(shape.inner, size);
+        let input = || Image::new(shape.input, size);
+        Self {
+            outputs: [outer(), outer()],
+            masked: outer(),
+            inner: inner(),
+            bordered: Image::bordered(shape.inner, size),
+            spatial: inner(),
+            first: (stage > 0).then(|| FirstBlockBuffers {
+                shortcut: input(),
+                input: input(),
+            }),
+        }
+    }
+}
+
+/// All that one backward pass writes to.
+#[derive(Debug, Default)]
+struct Buffers {
+    scratch: Scratch,
+    /// From the last stage on, as far as a gradient was ever asked for.
+    stages: Vec<StageBuffers>,
 }
 
 /// The transposed convolutions of all blocks.
 #[derive(Debug)]
 pub(super) struct Backward {
     isa: Isa,
+    input_size: usize,
     /// From the last block to the first.
     blocks: Vec<TransposedBlock>,
+    buffers: Pool<Buffers>,
 }
 
 impl Backward {
     pub(super) fn load(isa: Isa, file: &WeightFile, spec: &ModelSpec) -> Result<Self> {
-        let layers = spec.target_layers().into_iter().rev();
+        // Nothing asks for the gradient before the first block.
+        let layers = spec.target_layers().into_iter().skip(1).rev();
         let blocks = layers.map(|layer| TransposedBlock::load(isa, file, spec, layer));
         Ok(Self {
             isa,
+            input_size: spec.input_size,
             blocks: blocks.collect::<Result<_>>()?,
+            buffers: Pool::new(),
         })
     }
 
     /// The gradient with respect to the activations of `layer` of `sum_j logit_weights[j] * logit_j`; none if `masks` lack a block
-    /// behind `layer`. `last_size`: rows and columns of the last layer.
+    /// behind `layer`.
     pub(super) fn gradient(
         &self,
         masks: &ReluMasks,
         layer: TargetLayer,
         logit_weights: &[f32],
         head: &FullyConnected,
-        last_size: usize,
     ) -> Option<Activations> {
-        let mut scratch = Scratch::new();
-        let mut gradient = pooled_gradient(head, logit_weights, last_size);
-        for block in self.blocks.iter().filter(|block| block.layer > layer) {
-            let masks = masks
-                .blocks
-                .iter()
-                .find(|masks| masks.layer == block.layer)?;
-            if masks.output.len() * BLOCK != gradient.channels * gradient.size * gradient.size {
-                return None;
+        self.buffers.with(Buffers::default, |buffers| {
+            for stage in (layer.stage..STAGES - buffers.stages.len()).rev() {
+                let size = (self.input_size / 4) >> stage;
+                buffers.stages.push(StageBuffers::new(stage, size));
             }
-            gradient = block.run(self.isa, &gradient, masks, &mut scratch);
-        }
-        Some(gradient.to_activations())
+            let stages = &mut buffers.stages;
+            fill_pooled_gradient(head, logit_weights, &mut stages[0].outputs[0]);
+            for block in self.blocks.iter().filter(|block| block.layer > layer) {
+                let masks = masks
+                    .blocks
+                    .iter()
+                    .find(|masks| masks.layer == block.layer)?;
+                let (this, before) = stages[STAGES - 1 - block.layer.stage..].split_first_mut()?;
+                let output = &this.outputs[0];
+                if masks.output.len() * BLOCK != output.channels * output.size * output.size {
+                    return None;
+                }
+                block.run(self.isa, masks, this, &mut buffers.scratch);
+                if let (0, Some(first)) = (block.layer.block, &this.first) {
+                    // The pixels that the stride skipped have no influence.
+                    first.input.spread_into(&mut before.first_mut()?.outputs[0]);
+                }
+            }
+            Some(stages[STAGES - 1 - layer.stage].outputs[0].to_activations())
+        })
     }
 }
 
 /// `sum_j logit_weights[j] W[j,k] / Z` in each of the `Z` cells: what comes through the classifier and the average pooling.
-fn pooled_gradient(head: &FullyConnected, logit_weights: &[f32], size: usize) -> Image<f32> {
+fn fill_pooled_gradient(head: &FullyConnected, logit_weights: &[f32], image: &mut Image<f32>) {
     let sums = head.gradient(logit_weights.iter().map(|weight| f64::from(*weight)));
+    let size = image.size;
     let cells = (size * size) as f64;
-    let mut image = Image::new(head.channels, size);
     let mut rows = image.rows_mut();
     for sums in sums.chunks_exact(BLOCK) {
         for row in rows.by_ref().take(size) {
@@ -199,6 +248,4 @@ fn pooled_gradient(head: &FullyConnected, logit_weights: &[f32], size: usize) ->
             }
         }
     }
-    drop(rows);
-    image
 }

@@ -1,11 +1,12 @@
 //! Activations in memory: aligned, blocked by 16 channels, with or without a border.
 
+use std::any::Any;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
 use bytemuck::{Pod, Zeroable};
 
-use super::kernels::{BLOCK, Element, Grid, OUTPUT_TILE};
+use super::kernels::{BLOCK, Element, Grid, LARGEST_OUTPUT_TILE, prefer_huge_pages};
 use crate::model::Activations;
 
 /// A cache line: the alignment at which vector loads are fastest.
@@ -14,7 +15,7 @@ use crate::model::Activations;
 struct CacheLine([u8; 64]);
 
 /// Elements that begin at a cache line.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Buffer<E> {
     lines: Vec<CacheLine>,
     len: usize,
@@ -24,8 +25,10 @@ pub(super) struct Buffer<E> {
 impl<E: Element> Buffer<E> {
     pub(super) fn zeros(len: usize) -> Self {
         let lines = (len * size_of::<E>()).div_ceil(size_of::<CacheLine>());
+        let mut lines = vec![CacheLine::zeroed(); lines];
+        prefer_huge_pages(&mut lines);
         Self {
-            lines: vec![CacheLine::zeroed(); lines],
+            lines,
             len,
             element: PhantomData,
         }
@@ -69,6 +72,21 @@ pub(super) struct Image<E> {
     pub(super) data: Buffer<E>,
 }
 
+impl Image<f32> {
+    /// Gives what the image holds to another of the same size, as the elements of that; the image holds anything then.
+    pub(super) fn hand_over<E: Element>(&mut self, to: &mut Image<E>) {
+        assert_eq!((self.channels, self.side), (to.channels, to.side));
+        // Without copying, if possible.
+        if let Some(to) = (to as &mut dyn Any).downcast_mut::<Self>() {
+            std::mem::swap(self, to);
+            return;
+        }
+        for (from, to) in self.data.iter().zip(to.data.iter_mut()) {
+            *to = E::from_f32(*from);
+        }
+    }
+}
+
 impl<E: Element> Image<E> {
     pub(super) fn new(channels: usize, size: usize) -> Self {
         Self::with_side(channels, size, size)
@@ -76,7 +94,11 @@ impl<E: Element> Image<E> {
 
     /// The border is zero, and stays so: only the inside is ever written.
     pub(super) fn bordered(channels: usize, size: usize) -> Self {
-        Self::with_side(channels, size, size.next_multiple_of(OUTPUT_TILE) + 2)
+        Self::with_side(
+            channels,
+            size,
+            size.next_multiple_of(LARGEST_OUTPUT_TILE) + 2,
+        )
     }
 
     fn with_side(channels: usize, size: usize, side: usize) -> Self {
@@ -133,16 +155,6 @@ impl<E: Element> Image<E> {
             .chunks_exact_mut(self.plane)
             .flat_map(move |plane| plane.chunks_exact_mut(side * BLOCK).skip(border).take(size))
             .map(move |row| &mut row[border * BLOCK..][..length])
-    }
-
-    /// The same image in another element type.
-    pub(super) fn convert_into<F: Element>(&self, output: &mut Image<F>) {
-        assert_eq!((self.channels, self.size), (output.channels, output.size));
-        for (from, to) in self.rows().zip(output.rows_mut()) {
-            for (from, to) in from.iter().zip(to) {
-                *to = F::from_f32(from.to_f32());
-            }
-        }
     }
 
     /// Every second row and column, from the first.

@@ -1,13 +1,14 @@
 //! The fused executor: the whole network as one operation on the CPU, several times faster than layer by layer.
 //!
 //! ```text
-//! mod.rs          Executor: the Classifier; buffers per thread
+//! mod.rs          Executor: the Classifier
 //! network.rs      forward pass            gradient.rs     backward pass
 //!   stem.rs         first layers            (transposed weights, ReLU masks)
 //!   block.rs        bottleneck block
 //! convolution.rs  direct or by Winograd
 //! weights.rs      weights in the order in which kernels read them
 //! image.rs        activations in blocks of 16 channels
+//! pool.rs         buffers per thread
 //! kernels/        the inner loops per instruction set; the only unsafe code
 //! ```
 //!
@@ -25,6 +26,7 @@ mod gradient;
 mod image;
 mod kernels;
 mod network;
+mod pool;
 mod stem;
 #[cfg(test)]
 mod tests;
@@ -45,8 +47,9 @@ use crate::model::{
     Activations, Backend, Classifier, Forward, FullyConnected, ModelInput, Precision, check_input,
 };
 use gradient::Backward;
-use kernels::Element;
+use kernels::{Element, page_out};
 use network::{Network, Workspace};
+use pool::Pool;
 
 /// Builds the executor for `precision`.
 ///
@@ -73,8 +76,7 @@ struct Executor<E> {
     isa: Isa,
     precision: Precision,
     network: Network<E>,
-    /// Buffers that no thread uses at the moment; there are as many as threads ever ran at once.
-    workspaces: Mutex<Vec<Workspace<E>>>,
+    workspaces: Pool<Workspace<E>>,
     /// For the backward pass, whose weights are packed when the first gradient is asked for.
     file: Arc<WeightFile>,
     backward: Mutex<Option<Arc<Backward>>>,
@@ -86,35 +88,22 @@ impl<E: Element> Executor<E> {
         if !supports(&spec) {
             return Err(file.error("stages stride in their 3x3 convolutions"));
         }
+        let fully_connected = FullyConnected::load(&file, &spec)?;
+        let network = Network::load(isa, &file, &spec)?;
+        // All is packed now: the program's own copy of the weights need not stay in memory.
+        if let Some(bytes) = file.built_in_bytes() {
+            page_out(bytes);
+        }
         Ok(Self {
-            fully_connected: FullyConnected::load(&file, &spec)?,
+            fully_connected,
             isa,
             precision,
-            network: Network::load(isa, &file, &spec)?,
-            workspaces: Mutex::new(Vec::new()),
+            network,
+            workspaces: Pool::new(),
             file,
             backward: Mutex::new(None),
             spec,
         })
-    }
-
-    fn take_workspace(&self) -> Workspace<E> {
-        let free = {
-            let mut all = self
-                .workspaces
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            all.pop()
-        };
-        free.unwrap_or_else(|| Workspace::new(self.spec.input_size))
-    }
-
-    fn return_workspace(&self, workspace: Workspace<E>) {
-        let mut free = self
-            .workspaces
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        free.push(workspace);
     }
 
     /// Threads that come here together wait for one of them to load it.
@@ -149,10 +138,11 @@ impl<E: Element> Classifier for Executor<E> {
 
     fn forward(&self, input: &ModelInput, layers: &[TargetLayer]) -> Result<Forward> {
         check_input(&self.spec, input)?;
-        let mut workspace = self.take_workspace();
         let head = &self.fully_connected;
-        let pass = self.network.forward(input, layers, head, &mut workspace);
-        self.return_workspace(workspace);
+        let pass = self.workspaces.with(
+            || Workspace::new(self.spec.input_size),
+            |workspace| self.network.forward(input, layers, head, workspace),
+        );
         let activations = pass.activations.into_iter().collect::<Option<_>>();
         Ok(Forward {
             layers: layers.to_vec(),
@@ -175,13 +165,7 @@ impl<E: Element> Classifier for Executor<E> {
             ));
         }
         self.backward()?
-            .gradient(
-                &forward.masks,
-                layer,
-                logit_weights,
-                &self.fully_connected,
-                self.spec.input_size / 32,
-            )
+            .gradient(&forward.masks, layer, logit_weights, &self.fully_connected)
             .ok_or_else(|| error("the forward pass kept nothing for a gradient at this layer"))
     }
 }

@@ -1,4 +1,7 @@
 //! The forward pass: stem, four stages of blocks, pooling, classifier.
+//!
+//! The stem and the first block always compute in f32: what is rounded there all later layers see, so that in bf16 these few layers
+//! would make more than half of the logits' error.
 
 use super::block::{BlockBuffers, Bottleneck, Layer, Rounding};
 use super::convolution::Scratch;
@@ -16,6 +19,8 @@ use crate::model::{Activations, FullyConnected, ModelInput};
 pub(super) struct Network<E> {
     isa: Isa,
     stem: Stem,
+    first: Bottleneck<f32>,
+    /// The first stage without its first block.
     stages: Vec<Vec<Bottleneck<E>>>,
 }
 
@@ -24,9 +29,18 @@ pub(super) struct Network<E> {
 pub(super) struct Workspace<E> {
     scratch: Scratch,
     stem: StemBuffers,
-    /// The stem's output, as the blocks store activations.
-    pooled: Image<E>,
+    first: FirstBlockBuffers,
+    /// The first block's output, as the other blocks store activations.
+    entry: Image<E>,
     stages: Vec<StageBuffers<E>>,
+}
+
+#[derive(Debug)]
+struct FirstBlockBuffers {
+    reduced: Image<f32>,
+    spatial: Image<f32>,
+    shortcut: Image<f32>,
+    output: Image<f32>,
 }
 
 /// Buffers for the blocks of a stage.
@@ -34,8 +48,8 @@ pub(super) struct Workspace<E> {
 struct StageBuffers<E> {
     reduced: Image<E>,
     spatial: Image<E>,
-    shortcut: Image<E>,
-    /// Blocks write to the one and read from the other, in turn.
+    /// Blocks write to the one and read from the other, in turn. The first block, which reads the stage before, has its shortcut
+    /// in the other.
     outputs: [Image<E>; 2],
     /// For the last block; the last stage, which no other follows, has none.
     pulled: Option<PulledBuffers<E>>,
@@ -59,7 +73,6 @@ impl<E: Element> Workspace<E> {
             StageBuffers {
                 reduced: Image::bordered(shape.inner, size),
                 spatial: inner(size),
-                shortcut: outer(size),
                 outputs: [outer(size), outer(size)],
                 pulled: (stage + 1 < STAGES).then(|| PulledBuffers {
                     spatial: inner(size / 2),
@@ -68,10 +81,17 @@ impl<E: Element> Workspace<E> {
                 }),
             }
         };
+        let (shape, size) = (TargetLayer::FIRST.shape(), input_size / 4);
         Self {
-            scratch: Scratch::new(),
+            scratch: Scratch::default(),
             stem: StemBuffers::new(input_size, BASE_CHANNELS),
-            pooled: Image::new(BASE_CHANNELS, input_size / 4),
+            first: FirstBlockBuffers {
+                reduced: Image::bordered(shape.inner, size),
+                spatial: Image::new(shape.inner, size),
+                shortcut: Image::new(shape.output, size),
+                output: Image::new(shape.output, size),
+            },
+            entry: Image::new(shape.output, size),
             stages: (0..STAGES).map(stage).collect(),
         }
     }
@@ -140,16 +160,19 @@ impl<E: Element> Network<E> {
     pub(super) fn load(isa: Isa, file: &WeightFile, spec: &ModelSpec) -> Result<Self> {
         let stem = Layer::load(file, spec, "conv1", "bn1", [BASE_CHANNELS, 3, WINDOW])?;
         let stages = spec.blocks.iter().enumerate().map(|(stage, blocks)| {
-            (0..*blocks)
-                .map(|block| {
-                    let is_last = block + 1 == *blocks;
-                    Bottleneck::load(isa, file, spec, TargetLayer { stage, block }, is_last)
+            let layers = (0..*blocks).map(|block| TargetLayer { stage, block });
+            layers
+                .filter(|layer| *layer != TargetLayer::FIRST)
+                .map(|layer| {
+                    let is_last = layer.block + 1 == *blocks;
+                    Bottleneck::load(isa, file, spec, layer, is_last)
                 })
                 .collect()
         });
         Ok(Self {
             isa,
             stem: Stem::new(isa, &stem.weights, stem.norm),
+            first: Bottleneck::load(isa, file, spec, TargetLayer::FIRST, false)?,
             stages: stages.collect::<Result<_>>()?,
         })
     }
@@ -171,11 +194,22 @@ impl<E: Element> Network<E> {
         let Workspace {
             scratch,
             stem,
-            pooled,
+            first,
+            entry,
             stages,
         } = workspace;
-        self.stem.run(input, stem, pooled);
-        let mut x = &*pooled;
+        let pooled = self.stem.run(input, stem);
+        let mut buffers = BlockBuffers {
+            reduced: &mut first.reduced,
+            spatial: &mut first.spatial,
+            shortcut: Some(&mut first.shortcut),
+            output: &mut first.output,
+        };
+        self.first
+            .run(pooled, &mut buffers, observer.rounding, scratch);
+        observer.see(TargetLayer::FIRST, &buffers);
+        first.output.hand_over(entry);
+        let mut x = &*entry;
         for (blocks, buffers) in self.stages.iter().zip(stages) {
             x = run_stage(blocks, x, buffers, &mut observer, scratch);
         }
@@ -199,7 +233,6 @@ fn run_stage<'a, E: Element>(
     let StageBuffers {
         reduced,
         spatial,
-        shortcut,
         outputs: [output, previous],
         pulled,
     } = buffers;
@@ -207,24 +240,25 @@ fn run_stage<'a, E: Element>(
     let Some((last, others)) = blocks.split_last() else {
         return x;
     };
-    for (index, block) in others.iter().enumerate() {
-        let input = if index == 0 { x } else { &*previous };
+    let mut x = Some(x);
+    for block in others {
+        let (input, shortcut) = input_and_shortcut(&mut x, &mut *previous);
         let mut buffers = BlockBuffers {
             reduced: &mut *reduced,
             spatial: &mut *spatial,
-            shortcut: &mut *shortcut,
+            shortcut,
             output: &mut *output,
         };
         block.run(input, &mut buffers, observer.rounding, scratch);
         observer.see(block.layer, &buffers);
         std::mem::swap(&mut output, &mut previous);
     }
-    let input = if others.is_empty() { x } else { &*previous };
+    let (input, shortcut) = input_and_shortcut(&mut x, previous);
     let mut buffers = match pulled {
         Some(pulled) if observer.may_pull(last.layer.stage) => BlockBuffers {
             reduced,
             spatial: &mut pulled.spatial,
-            shortcut: &mut pulled.shortcut,
+            shortcut: Some(&mut pulled.shortcut),
             output: &mut pulled.output,
         },
         _ => BlockBuffers {
@@ -237,4 +271,16 @@ fn run_stage<'a, E: Element>(
     last.run(input, &mut buffers, observer.rounding, scratch);
     observer.see(last.layer, &buffers);
     buffers.output
+}
+
+/// What a block reads, and where its shortcut may go: the first block of a stage reads `x`, the stage before, and `previous` is
+/// free; the others read `previous`.
+fn input_and_shortcut<'x: 'a, 'a, E>(
+    x: &mut Option<&'x Image<E>>,
+    previous: &'a mut Image<E>,
+) -> (&'a Image<E>, Option<&'a mut Image<E>>) {
+    match x.take() {
+        Some(x) => (x, Some(previous)),
+        None => (previous, None),
+    }
 }

@@ -1,9 +1,7 @@
 //! The first layers: 7x7 convolution with stride 2, ReLU, 3x3 max pooling with stride 2.
-//!
-//! They always compute in f32: pixels have more significant bits than bf16, and what is lost here cannot be made good later.
 
 use super::image::{Buffer, Image};
-use super::kernels::{BLOCK, Convolve, Element, Epilogue, Grid, Isa, MaxPool, convolve, max_pool};
+use super::kernels::{BLOCK, Convolve, Epilogue, Grid, Isa, MaxPool, convolve, max_pool};
 use super::weights::Weights;
 use crate::model::ModelInput;
 use crate::model::weights::BatchNorm;
@@ -54,13 +52,12 @@ impl Stem {
         }
     }
 
-    /// Fills `output`.
-    pub(super) fn run<E: Element>(
+    /// Returns the pooled activations.
+    pub(super) fn run<'a>(
         &self,
         input: &ModelInput,
-        buffers: &mut StemBuffers,
-        output: &mut Image<E>,
-    ) {
+        buffers: &'a mut StemBuffers,
+    ) -> &'a Image<f32> {
         let side = input.size + 2 * BORDER;
         let row = side * INPUT_CHANNELS;
         let planes = input.values.chunks_exact(input.size * input.size);
@@ -90,6 +87,7 @@ impl Stem {
                 steps: &steps,
                 words_per_step: WINDOW * INPUT_CHANNELS,
                 weights: &self.weights,
+                upcoming_weights: None,
                 output_channels,
                 output: &mut convolved.data,
                 output_grid,
@@ -113,6 +111,6 @@ impl Stem {
                 size: to.size,
             },
         );
-        buffers.pooled.convert_into(output);
+        &buffers.pooled
     }
 }

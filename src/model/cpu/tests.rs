@@ -6,11 +6,19 @@ use proptest::test_runner::TestCaseError;
 
 use super::convolution::{Convolution, Method, Scratch, Then};
 use super::image::Image;
-use super::kernels::{BLOCK, Element, Isa, MaxPool, classify, masked, max_pool, positive_mask};
+use super::kernels::{
+    BLOCK, Element, Isa, MaxPool, Tiling, classify, masked, max_pool, positive_mask,
+};
 use super::stem::{Stem, StemBuffers, WINDOW};
 use super::weights::Weights;
 use crate::model::ModelInput;
 use crate::model::weights::BatchNorm;
+
+const METHODS: [Method; 3] = [
+    Method::Direct,
+    Method::Winograd(Tiling::F2x2),
+    Method::Winograd(Tiling::F4x4),
+];
 
 /// Numbers in -1..1 that depend on the seed only.
 struct Numbers(u64);
@@ -130,7 +138,7 @@ impl Case {
             residual,
             has_relu: self.has_relu,
         };
-        convolution.run(&input, &mut output, &then, &mut Scratch::new());
+        convolution.run(&input, &mut output, &then, &mut Scratch::default());
         let expected = expect(&input, &weights, norm.as_ref(), residual);
         (output, expected)
     }
@@ -226,8 +234,9 @@ proptest! {
     fn winograd_equals_f64(case in cases()) {
         let case = Case { window: 3, stride: 1, ..case };
         for isa in Isa::available() {
+            case.check::<f32>(isa, Method::Winograd(Tiling::F2x2), 2e-6)?;
             // The transforms multiply by up to 100 and back.
-            case.check::<f32>(isa, Method::Winograd, 2e-5)?;
+            case.check::<f32>(isa, Method::Winograd(Tiling::F4x4), 2e-5)?;
         }
     }
 
@@ -243,9 +252,9 @@ proptest! {
     fn vector_code_agrees_to_the_bit(case in cases()) {
         let isas = vector_isas();
         for pair in isas.windows(2) {
-            for method in [Method::Direct, Method::Winograd] {
+            for method in METHODS {
                 let case = match method {
-                    Method::Winograd => Case { window: 3, stride: 1, ..case.clone() },
+                    Method::Winograd(_) => Case { window: 3, stride: 1, ..case.clone() },
                     Method::Direct => case.clone(),
                 };
                 let first = case.output::<f32>(pair[0], method);
@@ -289,8 +298,8 @@ fn check_stem(isa: Isa, size: usize, seed: u64) -> Result<(), TestCaseError> {
         shift: numbers.take(CHANNELS),
     };
     let mut buffers = StemBuffers::new(size, CHANNELS);
-    let mut pooled = Image::<f32>::new(CHANNELS, size / 4);
-    Stem::new(isa, &weights, norm.clone()).run(&input, &mut buffers, &mut pooled);
+    let stem = Stem::new(isa, &weights, norm.clone());
+    let pooled = stem.run(&input, &mut buffers);
 
     let at = |channel: usize, y: isize, x: isize| {
         let inside = 0..size as isize;
@@ -325,7 +334,7 @@ fn check_stem(isa: Isa, size: usize, seed: u64) -> Result<(), TestCaseError> {
                         maximum = maximum.max(convolved(output, y, x));
                     }
                 }
-                let ours = pixel(&pooled, output, row, column);
+                let ours = pixel(pooled, output, row, column);
                 prop_assert!(
                     (ours - maximum).abs() <= 1e-6 * (maximum + 50.0),
                     "{isa:?} channel {output} row {row} column {column}: {ours}, expected {maximum}"
@@ -456,7 +465,8 @@ fn nothing_outside_the_image_is_read_or_written() {
         for (method, window, size) in [
             (Method::Direct, 1, 5),
             (Method::Direct, 3, 7),
-            (Method::Winograd, 3, 6),
+            (Method::Winograd(Tiling::F2x2), 3, 5),
+            (Method::Winograd(Tiling::F4x4), 3, 6),
         ] {
             let weights = Weights {
                 output: 32,
@@ -476,11 +486,11 @@ fn nothing_outside_the_image_is_read_or_written() {
                 plane[side * side * BLOCK..].fill(f32::NAN);
             }
             let borders = [Image::new(32, size), Image::bordered(32, size)];
-            let outputs = if method == Method::Winograd { 1 } else { 2 };
+            let outputs = if method == Method::Direct { 2 } else { 1 };
             for mut output in borders.into_iter().take(outputs) {
                 output.data.fill(7.0);
                 let before = outside(&output);
-                convolution.run(&input, &mut output, &Then::NOTHING, &mut Scratch::new());
+                convolution.run(&input, &mut output, &Then::NOTHING, &mut Scratch::default());
                 assert_eq!(outside(&output), before, "{isa:?} {method:?}");
                 assert!(output.rows().flatten().all(|value| value.is_finite()));
             }
@@ -494,8 +504,8 @@ fn large_layers_agree_with_scalar_code() {
     let all = Isa::available();
     for (output, input, window, size, method) in [
         (64, 256, 1, 56, Method::Direct),
-        (64, 64, 3, 56, Method::Winograd),
-        (256, 256, 3, 14, Method::Winograd),
+        (64, 64, 3, 56, Method::Winograd(Tiling::F4x4)),
+        (256, 256, 3, 14, Method::Winograd(Tiling::F2x2)),
         (256, 1024, 1, 14, Method::Direct),
     ] {
         let case = Case {
@@ -546,7 +556,7 @@ fn bf16_is_rounded_to_nearest_even() {
         let convolution =
             Convolution::<bf16>::new(isa, &weights, Some(norm.clone()), Method::Direct);
         let mut output = Image::new(32, 6);
-        convolution.run(&input, &mut output, &Then::NOTHING, &mut Scratch::new());
+        convolution.run(&input, &mut output, &Then::NOTHING, &mut Scratch::default());
         for channel in 0..32 {
             let (scale, shift) = (norm.scale[channel], norm.shift[channel]);
             for cell in 0..36 {

@@ -1,7 +1,7 @@
 //! Weights in the order in which kernels read them.
 
 use super::image::Buffer;
-use super::kernels::{BLOCK, Element, FREQUENCIES, Isa, panel_channels, winograd_weight};
+use super::kernels::{BLOCK, Element, Isa, Tiling, panel_channels, winograd_weight};
 
 /// Weights as the file has them: `[output][input][size][size]`.
 #[derive(Debug, Clone)]
@@ -82,10 +82,10 @@ impl Weights {
     }
 
     /// For Winograd: each frequency packed as a 1x1 convolution.
-    pub(super) fn packed_for_winograd<E: Element>(&self, isa: Isa) -> Buffer<E> {
+    pub(super) fn packed_for_winograd<E: Element>(&self, isa: Isa, tiling: Tiling) -> Buffer<E> {
         let channels = panel_channels::<E>(isa);
         let per_frequency = self.output * self.input;
-        let mut packed = Buffer::zeros(FREQUENCIES * per_frequency);
+        let mut packed = Buffer::zeros(tiling.frequencies() * per_frequency);
         for output in 0..self.output {
             let panel = output / channels * channels * self.input + output % channels;
             for input in 0..self.input {
@@ -93,7 +93,7 @@ impl Weights {
                 let mut weight = [0.0; 9];
                 weight.copy_from_slice(&self.values[first..first + 9]);
                 let at = panel + input * channels;
-                for (frequency, value) in winograd_weight(weight).into_iter().enumerate() {
+                for (frequency, value) in winograd_weight(tiling, weight).into_iter().enumerate() {
                     packed[frequency * per_frequency + at] = E::from_f32(value);
                 }
             }

@@ -2,7 +2,7 @@
 
 use super::convolution::{Convolution, Method, Scratch, Then};
 use super::image::Image;
-use super::kernels::{Element, Isa};
+use super::kernels::{Element, Isa, Tiling};
 use super::stem::{Stem, StemBuffers, WINDOW};
 use super::weights::Weights;
 use crate::model::spec::{BASE_CHANNELS, STAGES, TargetLayer};
@@ -11,7 +11,7 @@ use crate::model::{ModelInput, Precision};
 
 /// A layer of a ResNet50 on made-up data.
 pub struct Workload {
-    /// Such as `layer2 3x3 winograd`.
+    /// Such as `layer2 3x3 F(4x4)`.
     pub name: String,
     /// Additions and multiplications of the layer computed directly, whatever the method.
     pub flop: u64,
@@ -37,7 +37,7 @@ pub fn workloads(isa: Isa, precision: Precision) -> Vec<Workload> {
 }
 
 fn of_type<E: Element>(isa: Isa) -> Vec<Workload> {
-    let mut all = vec![stem::<E>(isa)];
+    let mut all = vec![stem(isa)];
     for stage in 0..STAGES {
         let shape = TargetLayer { stage, block: 1 }.shape();
         let size = 56 >> stage;
@@ -55,7 +55,8 @@ fn of_type<E: Element>(isa: Isa) -> Vec<Workload> {
         add("3x3 direct", [shape.inner, shape.inner, 3], Method::Direct);
         if E::HAS_WINOGRAD {
             let weights = [shape.inner, shape.inner, 3];
-            add("3x3 winograd", weights, Method::Winograd);
+            add("3x3 F(2x2)", weights, Method::Winograd(Tiling::F2x2));
+            add("3x3 F(4x4)", weights, Method::Winograd(Tiling::F4x4));
         }
         add("1x1 expand", [shape.output, shape.inner, 1], Method::Direct);
     }
@@ -82,12 +83,11 @@ fn norm(channels: usize) -> BatchNorm {
     }
 }
 
-fn stem<E: Element>(isa: Isa) -> Workload {
+fn stem(isa: Isa) -> Workload {
     const SIZE: usize = 224;
     let shape = [BASE_CHANNELS, 3, WINDOW];
     let stem = Stem::new(isa, &weights(shape), norm(BASE_CHANNELS));
     let mut buffers = StemBuffers::new(SIZE, BASE_CHANNELS);
-    let mut output = Image::<E>::new(BASE_CHANNELS, SIZE / 4);
     let input = ModelInput {
         size: SIZE,
         values: (0..3 * SIZE * SIZE)
@@ -97,7 +97,9 @@ fn stem<E: Element>(isa: Isa) -> Workload {
     Workload {
         name: "stem and pooling".to_owned(),
         flop: flop(shape, SIZE / 2),
-        run: Box::new(move || stem.run(&input, &mut buffers, &mut output)),
+        run: Box::new(move || {
+            stem.run(&input, &mut buffers);
+        }),
     }
 }
 
@@ -118,7 +120,7 @@ fn convolution<E: Element>(
         row.fill(E::from_f32(0.5));
     }
     let mut to = Image::new(output, size);
-    let mut scratch = Scratch::new();
+    let mut scratch = Scratch::default();
     Workload {
         name,
         flop: flop(shape, size),

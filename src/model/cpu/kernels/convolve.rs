@@ -63,6 +63,8 @@ pub(in crate::model::cpu) struct Convolve<'a, E> {
     pub(in crate::model::cpu) words_per_step: usize,
     /// `[panels][steps][words_per_step][panel_channels]` words.
     pub(in crate::model::cpu) weights: &'a [E],
+    /// Weights of the call that follows, as many as these, to be fetched into the cache meanwhile.
+    pub(in crate::model::cpu) upcoming_weights: Option<&'a [E]>,
     /// A multiple of [`panel_channels`].
     pub(in crate::model::cpu) output_channels: usize,
     pub(in crate::model::cpu) output: &'a mut [E],
@@ -111,6 +113,9 @@ fn check<E: Element>(isa: Isa, call: &Convolve<'_, E>) {
         call.weights.len(),
         extent(call.output_channels, per_channel, 0)
     );
+    if let Some(upcoming) = call.upcoming_weights {
+        assert_eq!(upcoming.len(), call.weights.len());
+    }
     let last_step = call.steps.iter().copied().max().unwrap_or(0);
     let window_end = extent(1, last_step, per_step);
     assert!(extent(1, from.last(), window_end) <= call.input.len());
@@ -135,7 +140,7 @@ struct Plan {
     /// Pixels in a chunk; the first `larger_chunks` have one more.
     chunk_pixels: usize,
     larger_chunks: usize,
-    /// Cache lines of the next panel's weights that a tile asks for at each of its steps.
+    /// Cache lines of later weights that a tile asks for at each of its steps.
     prefetch_lines_per_step: usize,
 }
 
@@ -152,7 +157,8 @@ impl Plan {
         };
         // Large weights come from memory, more slowly than a tile would use them: each tile fetches its share of those that are next.
         let weight_bytes = size_of_val(call.weights);
-        let prefetch_lines_per_step = if weight_bytes < LARGE_WEIGHT_BYTES {
+        let stays_cached = weight_bytes < LARGE_WEIGHT_BYTES && call.upcoming_weights.is_none();
+        let prefetch_lines_per_step = if stays_cached {
             0
         } else {
             let step_bytes = weight_bytes / panels / call.steps.len();
@@ -192,14 +198,17 @@ unsafe fn run<E: Element>(table: &Table<E>, call: &mut Convolve<'_, E>) {
             walk = round_start;
             let first_channel = panel * channels;
             let plane = first_channel / BLOCK * call.output_plane;
-            let next_panel = (panel + 1) % panels;
+            let ahead = match call.upcoming_weights {
+                Some(weights) => &weights[panel * weights_per_panel..],
+                None => &call.weights[(panel + 1) % panels * weights_per_panel..],
+            };
             let mut tile = Tile {
                 input: call.input.as_ptr(),
                 input_offsets: [0; MAX_PIXELS],
                 steps: call.steps,
                 words_per_step: call.words_per_step,
                 weights: call.weights[panel * weights_per_panel..].as_ptr(),
-                prefetch: call.weights[next_panel * weights_per_panel..].as_ptr(),
+                prefetch: ahead.as_ptr(),
                 prefetch_lines_per_step: plan.prefetch_lines_per_step,
                 output: call.output[plane..].as_mut_ptr(),
                 output_offsets: [0; MAX_PIXELS],

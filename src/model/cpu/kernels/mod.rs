@@ -1,9 +1,9 @@
 //! The executor's inner loops, in scalar code and in vector instructions chosen at run time.
 //!
 //! ```text
-//! convolve.rs  winograd.rs  pool.rs  mask.rs  classify.rs     safe functions: check the shapes, then call one of
-//!      │            │          │        │          │
-//!      ├────────────┴──────────┴────────┴──────────┴──► scalar.rs                plain loops: the reference
+//! convolve.rs  winograd/  pool.rs  mask.rs  classify.rs     safe functions: check the shapes, then call one of
+//!      │           │        │        │          │
+//!      ├───────────┴────────┴────────┴──────────┴──► scalar.rs                plain loops: the reference
 //!      └──► table.rs ──► tile.rs, and the vector code in the files above,
 //!                        generic over simd.rs (avx2.rs, avx512.rs)
 //! ```
@@ -21,6 +21,7 @@ mod convolve;
 mod element;
 mod isa;
 mod mask;
+mod memory;
 mod pool;
 mod scalar;
 mod simd;
@@ -33,9 +34,10 @@ pub(in crate::model::cpu) use convolve::{Convolve, Epilogue, Grid, convolve};
 pub(in crate::model::cpu) use element::Element;
 pub use isa::Isa;
 pub(in crate::model::cpu) use mask::{masked, positive_mask};
+pub(in crate::model::cpu) use memory::{page_out, prefer_huge_pages};
 pub(in crate::model::cpu) use pool::{MaxPool, max_pool};
 pub(in crate::model::cpu) use winograd::{
-    FREQUENCIES, OUTPUT_TILE, TileRange, WinogradInput, WinogradOutput, winograd_input,
+    LARGEST_OUTPUT_TILE, TileRange, Tiling, WinogradInput, WinogradOutput, winograd_input,
     winograd_output, winograd_weight,
 };
 

@@ -7,7 +7,7 @@ use super::classify::PARTIAL_SUMS;
 use super::convolve::Convolve;
 use super::element::Element;
 use super::pool::MaxPool;
-use super::winograd::{INPUT_TILE, OUTPUT_TILE, WinogradInput, WinogradOutput};
+use super::winograd::{Tiling, WinogradInput, WinogradOutput};
 
 /// See [`super::convolve`]. Weights are packed for tiles of one block.
 pub(super) fn convolve<E: Element>(call: &mut Convolve<'_, E>) {
@@ -101,8 +101,19 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     partial.iter().sum()
 }
 
-/// `Bᵀ` of the input transform.
-const INPUT_MATRIX: [[f32; INPUT_TILE]; INPUT_TILE] = [
+/// `Bᵀ` of F(2x2, 3x3).
+const INPUT_MATRIX_2: [[f32; 4]; 4] = [
+    [1.0, 0.0, -1.0, 0.0],
+    [0.0, 1.0, 1.0, 0.0],
+    [0.0, -1.0, 1.0, 0.0],
+    [0.0, 1.0, 0.0, -1.0],
+];
+
+/// `Aᵀ` of F(2x2, 3x3).
+const OUTPUT_MATRIX_2: [[f32; 4]; 2] = [[1.0, 1.0, 1.0, 0.0], [0.0, 1.0, -1.0, -1.0]];
+
+/// `Bᵀ` of F(4x4, 3x3).
+const INPUT_MATRIX_4: [[f32; 6]; 6] = [
     [4.0, 0.0, -5.0, 0.0, 1.0, 0.0],
     [0.0, -4.0, -4.0, 1.0, 1.0, 0.0],
     [0.0, 4.0, -4.0, -1.0, 1.0, 0.0],
@@ -111,20 +122,20 @@ const INPUT_MATRIX: [[f32; INPUT_TILE]; INPUT_TILE] = [
     [0.0, 4.0, 0.0, -5.0, 0.0, 1.0],
 ];
 
-/// `Aᵀ` of the output transform.
-const OUTPUT_MATRIX: [[f32; INPUT_TILE]; OUTPUT_TILE] = [
+/// `Aᵀ` of F(4x4, 3x3).
+const OUTPUT_MATRIX_4: [[f32; 6]; 4] = [
     [1.0, 1.0, 1.0, 1.0, 1.0, 0.0],
     [0.0, 1.0, -1.0, 2.0, -2.0, 0.0],
     [0.0, 1.0, 1.0, 4.0, 4.0, 0.0],
     [0.0, 1.0, -1.0, 8.0, -8.0, 1.0],
 ];
 
-/// `M t Mᵀ` for a 6x6 `t`.
-fn sandwich<const N: usize>(
-    matrix: &[[f32; INPUT_TILE]; N],
-    tile: [[f32; INPUT_TILE]; INPUT_TILE],
+/// `M t Mᵀ`.
+fn sandwich<const N: usize, const INPUT: usize>(
+    matrix: &[[f32; INPUT]; N],
+    tile: [[f32; INPUT]; INPUT],
 ) -> [[f32; N]; N] {
-    let mut half = [[0.0; INPUT_TILE]; N];
+    let mut half = [[0.0; INPUT]; N];
     for (half, weights) in half.iter_mut().zip(matrix) {
         for (row, weight) in tile.iter().zip(weights) {
             for (sum, value) in half.iter_mut().zip(row) {
@@ -143,20 +154,26 @@ fn sandwich<const N: usize>(
 
 /// See [`super::winograd_input`].
 pub(super) fn winograd_input(call: &mut WinogradInput<'_>) {
+    match call.tiles.tiling {
+        Tiling::F2x2 => input_tiles(call, &INPUT_MATRIX_2),
+        Tiling::F4x4 => input_tiles(call, &INPUT_MATRIX_4),
+    }
+}
+
+fn input_tiles<const INPUT: usize>(call: &mut WinogradInput<'_>, matrix: &[[f32; INPUT]; INPUT]) {
     let tiles = call.tiles;
     for block in 0..call.blocks {
         for index in 0..tiles.count {
-            let (row, column) = tiles.position(index);
+            let (row, column) = tiles.corner(index);
             for channel in 0..BLOCK {
-                let mut tile = [[0.0; INPUT_TILE]; INPUT_TILE];
+                let mut tile = [[0.0; INPUT]; INPUT];
                 for (y, line) in tile.iter_mut().enumerate() {
                     for (x, value) in line.iter_mut().enumerate() {
-                        let (y, x) = (row * OUTPUT_TILE + y, column * OUTPUT_TILE + x);
-                        let at = block * call.plane + (y * call.columns + x) * BLOCK;
-                        *value = call.input[at + channel];
+                        let pixel = (row + y) * call.columns + column + x;
+                        *value = call.input[block * call.plane + pixel * BLOCK + channel];
                     }
                 }
-                let transformed = sandwich(&INPUT_MATRIX, tile);
+                let transformed = sandwich(matrix, tile);
                 for (frequency, value) in transformed.as_flattened().iter().enumerate() {
                     let tile = (block * tiles.count + index) * BLOCK;
                     call.output[frequency * call.frequency_stride + tile + channel] = *value;
@@ -168,20 +185,30 @@ pub(super) fn winograd_input(call: &mut WinogradInput<'_>) {
 
 /// See [`super::winograd_output`].
 pub(super) fn winograd_output(call: &mut WinogradOutput<'_>) {
+    match call.tiles.tiling {
+        Tiling::F2x2 => output_tiles(call, &OUTPUT_MATRIX_2),
+        Tiling::F4x4 => output_tiles(call, &OUTPUT_MATRIX_4),
+    }
+}
+
+fn output_tiles<const OUTPUT: usize, const INPUT: usize>(
+    call: &mut WinogradOutput<'_>,
+    matrix: &[[f32; INPUT]; OUTPUT],
+) {
     let tiles = call.tiles;
     for block in 0..call.blocks {
         for index in 0..tiles.count {
-            let (row, column) = tiles.position(index);
+            let (row, column) = tiles.corner(index);
             for channel in 0..BLOCK {
-                let mut sums = [[0.0; INPUT_TILE]; INPUT_TILE];
+                let mut sums = [[0.0; INPUT]; INPUT];
                 for (frequency, sum) in sums.as_flattened_mut().iter_mut().enumerate() {
                     let tile = (block * tiles.count + index) * BLOCK;
                     *sum = call.sums[frequency * call.frequency_stride + tile + channel];
                 }
-                let tile = sandwich(&OUTPUT_MATRIX, sums);
+                let tile = sandwich(matrix, sums);
                 for (i, line) in tile.iter().enumerate() {
                     for (j, value) in line.iter().enumerate() {
-                        let (y, x) = (row * OUTPUT_TILE + i, column * OUTPUT_TILE + j);
+                        let (y, x) = (row + i, column + j);
                         if y < call.rows && x < call.columns {
                             let affine = call.affine.map_or(*value, |(scale, shift)| {
                                 let channel = block * BLOCK + channel;

@@ -1,38 +1,67 @@
-//! Winograd's convolution F(4x4, 3x3): a quarter of the multiplications (Lavin and Gray, 2015, "Fast Algorithms for Convolutional
-//! Neural Networks").
+//! Winograd's minimal filtering: a 3x3 convolution with fewer multiplications (Lavin and Gray, 2015, "Fast Algorithms for
+//! Convolutional Neural Networks").
 //!
 //! ```text
-//! 6x6 input tile d ──► Bᵀ d B ──┐
-//!                               ├─ product per frequency, summed over channels ──► Aᵀ m A ──► 4x4 output tile
-//! 3x3 weight g     ──► G g Gᵀ ──┘
+//! input tile d    ──► Bᵀ d B ──┐
+//!                              ├─ product per frequency, summed over channels ──► Aᵀ m A ──► output tile
+//! 3x3 weight g    ──► G g Gᵀ ──┘
 //! ```
 //!
-//! The 36 frequencies are 36 matrix products, which [`convolve`](super::convolve) computes.
+//! Each frequency is a matrix product, which [`convolve`](super::convolve) computes. The matrices are in `transform.rs`.
 
+mod transform;
+
+use self::transform::{F2x2, F4x4, Transform};
 use super::element::Element;
 use super::simd::Simd;
 use super::{BLOCK, Isa, extent, scalar};
 
-/// Rows and columns of an output tile.
-pub(in crate::model::cpu) const OUTPUT_TILE: usize = 4;
-/// Rows and columns of an input tile: neighbours overlap by two.
-pub(super) const INPUT_TILE: usize = 6;
-/// Products per tile and channel pair.
-pub(in crate::model::cpu) const FREQUENCIES: usize = INPUT_TILE * INPUT_TILE;
+/// How many pixels a tile yields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::model::cpu) enum Tiling {
+    /// F(2x2, 3x3): 4 multiplications per output instead of 9, and 16/9 of the weights.
+    F2x2,
+    /// F(4x4, 3x3): 2.25 multiplications, but 4 times the weights, and larger rounding errors.
+    F4x4,
+}
+
+impl Tiling {
+    /// Rows and columns of an output tile.
+    pub(in crate::model::cpu) fn output(self) -> usize {
+        match self {
+            Self::F2x2 => 2,
+            Self::F4x4 => 4,
+        }
+    }
+
+    /// Rows and columns of an input tile: neighbours overlap by two.
+    pub(super) fn input(self) -> usize {
+        self.output() + 2
+    }
+
+    /// Products per tile and pair of channels.
+    pub(in crate::model::cpu) fn frequencies(self) -> usize {
+        self.input() * self.input()
+    }
+}
+
+/// Rows and columns of the largest output tile.
+pub(in crate::model::cpu) const LARGEST_OUTPUT_TILE: usize = 4;
 
 /// Consecutive tiles of an image, counted row by row.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::model::cpu) struct TileRange {
+    pub(in crate::model::cpu) tiling: Tiling,
     pub(in crate::model::cpu) first: usize,
     pub(in crate::model::cpu) count: usize,
     pub(in crate::model::cpu) per_row: usize,
 }
 
 impl TileRange {
-    /// Row and column of the `index`th tile of the range, in tiles.
-    pub(super) fn position(&self, index: usize) -> (usize, usize) {
-        let tile = self.first + index;
-        (tile / self.per_row, tile % self.per_row)
+    /// First row and column of the `index`th tile of the range, in pixels of the output.
+    pub(super) fn corner(&self, index: usize) -> (usize, usize) {
+        let (tile, size) = (self.first + index, self.tiling.output());
+        (tile / self.per_row * size, tile % self.per_row * size)
     }
 }
 
@@ -47,7 +76,7 @@ pub(in crate::model::cpu) struct WinogradInput<'a> {
     /// From one block of channels to the next, in elements.
     pub(in crate::model::cpu) plane: usize,
     pub(in crate::model::cpu) tiles: TileRange,
-    /// `[36][blocks][tiles][16]`, with `frequency_stride` elements from one frequency to the next.
+    /// `[frequencies][blocks][tiles][16]`, with `frequency_stride` elements from one frequency to the next.
     pub(in crate::model::cpu) output: &'a mut [f32],
     pub(in crate::model::cpu) frequency_stride: usize,
 }
@@ -55,7 +84,7 @@ pub(in crate::model::cpu) struct WinogradInput<'a> {
 /// The output transform of some tiles.
 #[derive(Debug)]
 pub(in crate::model::cpu) struct WinogradOutput<'a> {
-    /// `[36][blocks][tiles][16]`, with `frequency_stride` elements from one frequency to the next.
+    /// `[frequencies][blocks][tiles][16]`, with `frequency_stride` elements from one frequency to the next.
     pub(in crate::model::cpu) sums: &'a [f32],
     pub(in crate::model::cpu) frequency_stride: usize,
     pub(in crate::model::cpu) blocks: usize,
@@ -73,31 +102,11 @@ pub(in crate::model::cpu) struct WinogradOutput<'a> {
 }
 
 /// `G g Gᵀ` in f64: a 3x3 weight (row-major) in the frequency domain.
-pub(in crate::model::cpu) fn winograd_weight(weight: [f32; 9]) -> [f32; FREQUENCIES] {
-    const G: [[f64; 3]; INPUT_TILE] = [
-        [1.0 / 4.0, 0.0, 0.0],
-        [-1.0 / 6.0, -1.0 / 6.0, -1.0 / 6.0],
-        [-1.0 / 6.0, 1.0 / 6.0, -1.0 / 6.0],
-        [1.0 / 24.0, 1.0 / 12.0, 1.0 / 6.0],
-        [1.0 / 24.0, -1.0 / 12.0, 1.0 / 6.0],
-        [0.0, 0.0, 1.0],
-    ];
-    let mut rows = [[0.0f64; 3]; INPUT_TILE];
-    for (row, g) in rows.iter_mut().zip(G) {
-        for (column, value) in row.iter_mut().enumerate() {
-            *value = (0..3)
-                .map(|k| g[k] * f64::from(weight[3 * k + column]))
-                .sum();
-        }
+pub(in crate::model::cpu) fn winograd_weight(tiling: Tiling, weight: [f32; 9]) -> Vec<f32> {
+    match tiling {
+        Tiling::F2x2 => transform::weight(&F2x2::WEIGHT_MATRIX, weight),
+        Tiling::F4x4 => transform::weight(&F4x4::WEIGHT_MATRIX, weight),
     }
-    let mut output = [0.0; FREQUENCIES];
-    for (i, row) in rows.iter().enumerate() {
-        for (j, g) in G.iter().enumerate() {
-            let sum: f64 = (0..3).map(|k| g[k] * row[k]).sum();
-            output[i * INPUT_TILE + j] = sum as f32;
-        }
-    }
-    output
 }
 
 /// Transforms tiles of the input.
@@ -110,9 +119,10 @@ pub(in crate::model::cpu) fn winograd_input(isa: Isa, mut call: WinogradInput<'_
         [call.rows, call.columns],
     );
     check_frequencies(call.output.len(), call.frequency_stride, call.blocks, tiles);
-    let (last_row, _) = tiles.position(tiles.count - 1);
-    assert!(extent(last_row, OUTPUT_TILE, INPUT_TILE) <= call.rows);
-    assert!(extent(tiles.per_row - 1, OUTPUT_TILE, INPUT_TILE) <= call.columns);
+    let (last_row, _) = tiles.corner(tiles.count - 1);
+    let (input_tile, output_tile) = (tiles.tiling.input(), tiles.tiling.output());
+    assert!(extent(1, last_row, input_tile) <= call.rows);
+    assert!(extent(tiles.per_row - 1, output_tile, input_tile) <= call.columns);
     match f32::table(isa) {
         // SAFETY: the sizes were checked; an `Isa` exists only where the CPU has the instruction set.
         Some(table) => unsafe { (table.winograd_input)(&mut call) },
@@ -148,87 +158,61 @@ fn check_planes(len: usize, blocks: usize, plane: usize, [rows, columns]: [usize
 
 fn check_frequencies(len: usize, stride: usize, blocks: usize, tiles: TileRange) {
     assert!(tiles.count > 0 && tiles.per_row > 0);
-    // Counting to the last tile must not wrap.
-    extent(1, tiles.first, tiles.count);
+    // Counting to the last tile, in pixels, must not wrap.
+    let end = extent(1, tiles.first, tiles.count);
+    extent(end, tiles.tiling.output(), 0);
     assert!(stride >= extent(extent(blocks, tiles.count, 0), BLOCK, 0));
-    assert_eq!(len, extent(FREQUENCIES, stride, 0));
-}
-
-/// One row or column of `Bᵀ d`.
-///
-/// # Safety
-/// Inlined into a function that enables the instruction set. So are the others.
-#[inline(always)]
-unsafe fn input_line<S: Simd>(d: [S::Vector; INPUT_TILE]) -> [S::Vector; INPUT_TILE] {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let (two, four, five) = (S::splat(2.0), S::splat(4.0), S::splat(5.0));
-        let even = S::neg_mul_add(four, d[2], d[4]);
-        let odd = S::neg_mul_add(four, d[1], d[3]);
-        let even_difference = S::sub(d[4], d[2]);
-        let odd_difference = S::sub(d[3], d[1]);
-        [
-            S::mul_add(four, d[0], S::neg_mul_add(five, d[2], d[4])),
-            S::add(even, odd),
-            S::sub(even, odd),
-            S::mul_add(two, odd_difference, even_difference),
-            S::neg_mul_add(two, odd_difference, even_difference),
-            S::mul_add(four, d[1], S::neg_mul_add(five, d[3], d[5])),
-        ]
-    }
-}
-
-/// One row or column of `Aᵀ m`.
-///
-/// # Safety
-/// As [`input_line`].
-#[inline(always)]
-unsafe fn output_line<S: Simd>(m: [S::Vector; INPUT_TILE]) -> [S::Vector; OUTPUT_TILE] {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let (two, four, eight) = (S::splat(2.0), S::splat(4.0), S::splat(8.0));
-        let (sum_12, difference_12) = (S::add(m[1], m[2]), S::sub(m[1], m[2]));
-        let (sum_34, difference_34) = (S::add(m[3], m[4]), S::sub(m[3], m[4]));
-        [
-            S::add(S::add(m[0], sum_12), sum_34),
-            S::mul_add(two, difference_34, difference_12),
-            S::mul_add(four, sum_34, sum_12),
-            S::add(S::mul_add(eight, difference_34, difference_12), m[5]),
-        ]
-    }
+    assert_eq!(len, extent(tiles.tiling.frequencies(), stride, 0));
 }
 
 /// # Safety
 /// Sizes as [`winograd_input`] checks them; inlined into a function that enables the instruction set.
 #[inline(always)]
 pub(super) unsafe fn run_input<S: Simd<Element = f32>>(call: &mut WinogradInput<'_>) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match call.tiles.tiling {
+            Tiling::F2x2 => input_tiles::<S, F2x2, 2, 4>(call),
+            Tiling::F4x4 => input_tiles::<S, F4x4, 4, 6>(call),
+        }
+    }
+}
+
+/// # Safety
+/// As [`run_input`]; the tiling is `T`.
+#[inline(always)]
+unsafe fn input_tiles<S, T, const OUTPUT: usize, const INPUT: usize>(call: &mut WinogradInput<'_>)
+where
+    S: Simd<Element = f32>,
+    T: Transform<OUTPUT, INPUT>,
+{
     let tiles = call.tiles;
     let row_stride = call.columns * BLOCK;
     for block in 0..call.blocks {
         for index in 0..tiles.count {
-            let (row, column) = tiles.position(index);
-            let corner = block * call.plane + (row * call.columns + column) * OUTPUT_TILE * BLOCK;
+            let (row, column) = tiles.corner(index);
+            let corner = block * call.plane + (row * call.columns + column) * BLOCK;
             let tile = (block * tiles.count + index) * BLOCK;
             for lane in (0..BLOCK).step_by(S::LANES) {
                 // SAFETY: `winograd_input` checked that the last tile is inside the input, and the output's length.
                 unsafe {
                     let from = call.input.as_ptr().add(corner + lane);
                     let zero = S::splat(0.0);
-                    let mut rows = [[zero; INPUT_TILE]; INPUT_TILE];
-                    for j in 0..INPUT_TILE {
-                        let mut line = [zero; INPUT_TILE];
+                    let mut rows = [[zero; INPUT]; INPUT];
+                    for j in 0..INPUT {
+                        let mut line = [zero; INPUT];
                         for (i, value) in line.iter_mut().enumerate() {
                             *value = S::load(from.add(i * row_stride + j * BLOCK));
                         }
-                        let line = input_line::<S>(line);
+                        let line = T::input_line::<S>(line);
                         for (row, value) in rows.iter_mut().zip(line) {
                             row[j] = value;
                         }
                     }
                     for (i, row) in rows.into_iter().enumerate() {
-                        let line = input_line::<S>(row);
+                        let line = T::input_line::<S>(row);
                         for (j, value) in line.into_iter().enumerate() {
-                            let frequency = i * INPUT_TILE + j;
+                            let frequency = i * INPUT + j;
                             let at = frequency * call.frequency_stride + tile;
                             S::store(call.output.as_mut_ptr().add(at + lane), value);
                         }
@@ -243,12 +227,28 @@ pub(super) unsafe fn run_input<S: Simd<Element = f32>>(call: &mut WinogradInput<
 /// Sizes as [`winograd_output`] checks them; inlined into a function that enables the instruction set.
 #[inline(always)]
 pub(super) unsafe fn run_output<S: Simd<Element = f32>>(call: &mut WinogradOutput<'_>) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match call.tiles.tiling {
+            Tiling::F2x2 => output_tiles::<S, F2x2, 2, 4>(call),
+            Tiling::F4x4 => output_tiles::<S, F4x4, 4, 6>(call),
+        }
+    }
+}
+
+/// # Safety
+/// As [`run_output`]; the tiling is `T`.
+#[inline(always)]
+unsafe fn output_tiles<S, T, const OUTPUT: usize, const INPUT: usize>(call: &mut WinogradOutput<'_>)
+where
+    S: Simd<Element = f32>,
+    T: Transform<OUTPUT, INPUT>,
+{
     let tiles = call.tiles;
     for block in 0..call.blocks {
         for lane in (0..BLOCK).step_by(S::LANES) {
             for index in 0..tiles.count {
-                let (row, column) = tiles.position(index);
-                let (top, left) = (row * OUTPUT_TILE, column * OUTPUT_TILE);
+                let (top, left) = tiles.corner(index);
                 let tile = (block * tiles.count + index) * BLOCK;
                 // SAFETY: `winograd_output` checked the lengths; rows and columns beyond the image are left out.
                 unsafe {
@@ -258,15 +258,15 @@ pub(super) unsafe fn run_output<S: Simd<Element = f32>>(call: &mut WinogradOutpu
                         (scale.as_ptr().add(channel), shift.as_ptr().add(channel))
                     });
                     let floor = S::splat(call.floor);
-                    let mut rows = [[zero; INPUT_TILE]; OUTPUT_TILE];
-                    for j in 0..INPUT_TILE {
-                        let mut line = [zero; INPUT_TILE];
+                    let mut rows = [[zero; INPUT]; OUTPUT];
+                    for j in 0..INPUT {
+                        let mut line = [zero; INPUT];
                         for (i, value) in line.iter_mut().enumerate() {
-                            let frequency = i * INPUT_TILE + j;
+                            let frequency = i * INPUT + j;
                             let at = frequency * call.frequency_stride + tile;
                             *value = S::load(call.sums.as_ptr().add(at + lane));
                         }
-                        let line = output_line::<S>(line);
+                        let line = T::output_line::<S>(line);
                         for (row, value) in rows.iter_mut().zip(line) {
                             row[j] = value;
                         }
@@ -275,7 +275,7 @@ pub(super) unsafe fn run_output<S: Simd<Element = f32>>(call: &mut WinogradOutpu
                         if top + i >= call.rows {
                             break;
                         }
-                        let line = output_line::<S>(row);
+                        let line = T::output_line::<S>(row);
                         for (j, mut value) in line.into_iter().enumerate() {
                             if left + j >= call.columns {
                                 break;
