@@ -78,8 +78,11 @@ pub(in crate::model::cpu) struct Convolve<'a, E> {
 /// A larger input is cut into pieces of about this size, which stay in the second-level cache while the weights of all channels
 /// pass by.
 const INPUT_BYTES_AT_ONCE: usize = 96 * 1024;
-/// Up to this size the whole input passes by the weights of each few channels instead.
+/// Up to this size the whole input passes by the weights of each panel instead: it stays in the second-level cache, or is at least
+/// not more to fetch than all weights again and again, which matters where a panel's weights do not fit into the first level.
 const SMALL_INPUT_BYTES: usize = 450 * 1024;
+const SMALL_INPUT_BYTES_FOR_LARGE_PANELS: usize = 832 * 1024;
+const LARGE_PANEL_BYTES: usize = 32 * 1024;
 /// Weights from this size on do not stay in the second-level cache from one round to the next.
 const LARGE_WEIGHT_BYTES: usize = 192 * 1024;
 
@@ -149,14 +152,18 @@ impl Plan {
     fn new<E: Element>(call: &Convolve<'_, E>, panels: usize, most_pixels: usize) -> Self {
         let pixels = call.input_grid.pixels();
         let chunks = pixels.div_ceil(most_pixels);
-        let input_bytes = size_of_val(call.input);
-        let chunks_per_round = if input_bytes <= SMALL_INPUT_BYTES {
+        let (input_bytes, weight_bytes) = (size_of_val(call.input), size_of_val(call.weights));
+        let small_input_bytes = if weight_bytes / panels > LARGE_PANEL_BYTES {
+            SMALL_INPUT_BYTES_FOR_LARGE_PANELS
+        } else {
+            SMALL_INPUT_BYTES
+        };
+        let chunks_per_round = if input_bytes <= small_input_bytes {
             chunks
         } else {
             (INPUT_BYTES_AT_ONCE / (input_bytes / chunks).max(1)).clamp(1, chunks)
         };
         // Large weights come from memory, more slowly than a tile would use them: each tile fetches its share of those that are next.
-        let weight_bytes = size_of_val(call.weights);
         let stays_cached = weight_bytes < LARGE_WEIGHT_BYTES && call.upcoming_weights.is_none();
         let prefetch_lines_per_step = if stays_cached {
             0
