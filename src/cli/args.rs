@@ -3,7 +3,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use gradcam_video::explain::{Explainer, METHODS, method_by_name};
 use gradcam_video::model::Precision;
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 usage; 3 finished, but some input was damaged; \
@@ -41,11 +43,12 @@ pub(super) struct ExplainArgs {
     /// Explainer
     #[arg(
         long,
-        value_enum,
+        value_parser = PossibleValuesParser::new(METHODS.map(|method| method.name()))
+            .try_map(|name| method_by_name(&name)),
         default_value = "gradcam",
         help_heading = "Explanation"
     )]
-    pub(super) method: MethodArg,
+    pub(super) method: &'static dyn Explainer,
     /// Target layer by torchvision's (layer3, layer4.1) or Keras' name (conv5_block3_out); several, separated by commas, are
     /// averaged
     #[arg(
@@ -214,11 +217,6 @@ pub(super) struct BenchArgs {
     pub(super) json: bool,
     #[command(flatten)]
     pub(super) weights: WeightsFileArg,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(super) enum MethodArg {
-    Gradcam,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

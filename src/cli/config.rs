@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use gradcam_video::explain::Score;
+use gradcam_video::explain::{Explainer, Score};
 use gradcam_video::model::Precision;
 use gradcam_video::preprocess::ResizePolicy;
 use gradcam_video::records::RecordsFormat;
@@ -13,7 +13,7 @@ use gradcam_video::source::{InputSpec, TimeRange, is_still_image};
 use gradcam_video::temporal::Normalize;
 use gradcam_video::{Error, ErrorKind, Result};
 
-use super::args::{ExplainArgs, MethodArg, ResizeArg, ScoreArg};
+use super::args::{ExplainArgs, ResizeArg, ScoreArg};
 
 /// A validated request to explain one input.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(super) struct ExplainConfig {
     /// Whether input and output are still images.
     pub(super) is_still_input: bool,
     pub(super) is_still_output: bool,
-    pub(super) method: MethodArg,
+    pub(super) method: &'static dyn Explainer,
     pub(super) layers: Vec<String>,
     /// `None` for each frame's top class.
     pub(super) class: Option<String>,

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use gradcam_video::explain::{Explainer, GradCam, TargetChoice};
+use gradcam_video::explain::{Explainer, TargetChoice};
 use gradcam_video::model::{Labels, ModelSpec, Prediction, WeightFile};
 use gradcam_video::pipeline::{self, CancelToken, Job, Options, Summary};
 use gradcam_video::records::{RecordsHeader, RecordsWriter};
@@ -17,7 +17,6 @@ use gradcam_video::sink::{
 use gradcam_video::source::{FfmpegSource, FrameSource, InputSpec, SourceInfo, StillSource};
 
 use super::Outcome;
-use super::args::MethodArg;
 use super::config::ExplainConfig;
 use super::interrupt;
 use super::model::{load_model, load_weights};
@@ -45,6 +44,9 @@ pub(super) fn run(config: ExplainConfig) -> anyhow::Result<Outcome> {
     ));
     let model = load_model(Arc::clone(&weights), config.precision)?;
     let options = options(&config, model.spec())?;
+    config
+        .method
+        .check(model.spec(), &options.layers, options.score)?;
     console.detail(&format!(
         "layer {}, {} workers, {} kernels",
         options.layer_name,
@@ -61,9 +63,7 @@ pub(super) fn run(config: ExplainConfig) -> anyhow::Result<Outcome> {
         info.color,
         info.orientation,
     )?;
-    let explainer: &dyn Explainer = match config.method {
-        MethodArg::Gradcam => &GradCam,
-    };
+    let explainer = config.method;
     let header = records_header(&config, &options, explainer, info, &weights);
     let estimated_frames = info.estimated_frames;
     let (sink, mut notices) = open_sink(&config, info, renderer.shape())?;

@@ -1,16 +1,34 @@
 //! Explainers: from a forward pass to a raw heatmap. One file per method behind one trait.
 
+mod ablationcam;
+mod eigencam;
+mod finercam;
 mod gradcam;
+mod gradcam_plus_plus;
+mod gradient;
+mod hirescam;
+mod layercam;
 mod layers;
+mod principal;
 mod target;
+#[cfg(test)]
+mod test_views;
+mod xgradcam;
 
+pub use ablationcam::AblationCam;
+pub use eigencam::{EigenCam, EigenGradCam};
+pub use finercam::FinerCam;
 pub use gradcam::GradCam;
+pub use gradcam_plus_plus::GradCamPlusPlus;
+pub use hirescam::HiResCam;
+pub use layercam::LayerCam;
 pub use layers::mean_of_layers;
 pub use target::{Score, Target, TargetChoice};
+pub use xgradcam::XGradCam;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::heatmap::Heatmap;
-use crate::model::{Activations, Classifier, Forward, Prediction, TargetLayer, ranked};
+use crate::model::{Activations, Classifier, Forward, ModelSpec, Prediction, TargetLayer, ranked};
 
 /// What an explainer works from: one picture's pass through the network.
 #[derive(Debug, Clone, Copy)]
@@ -24,9 +42,18 @@ pub struct LayerView<'a> {
 }
 
 /// Turns activations into a raw map for a target class.
-pub trait Explainer: Send + Sync {
+pub trait Explainer: std::fmt::Debug + Send + Sync {
     /// Name on the command line and in records.
     fn name(&self) -> &'static str;
+
+    /// Whether the method works at these layers for this score; asked once, before the first picture.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] that says what does not go together.
+    fn check(&self, spec: &ModelSpec, layers: &[TargetLayer], score: Score) -> Result<()> {
+        let _ = (spec, layers, score);
+        Ok(())
+    }
 
     /// The raw, signed map at the layer's resolution.
     ///
@@ -38,6 +65,45 @@ pub trait Explainer: Send + Sync {
         view: LayerView<'_>,
         target: Target,
     ) -> Result<Heatmap>;
+}
+
+/// All methods with their default settings, Grad-CAM first.
+pub static METHODS: [&dyn Explainer; 9] = [
+    &GradCam,
+    &GradCamPlusPlus::DEFAULT,
+    &XGradCam,
+    &HiResCam,
+    &LayerCam,
+    &EigenCam,
+    &EigenGradCam,
+    &AblationCam,
+    &FinerCam::DEFAULT,
+];
+
+/// The method of this name.
+///
+/// # Errors
+/// [`ErrorKind::InvalidArgument`] that lists the names if there is none.
+pub fn method_by_name(name: &str) -> Result<&'static dyn Explainer> {
+    let found = METHODS.into_iter().find(|method| method.name() == name);
+    found.ok_or_else(|| {
+        let names = METHODS.map(|method| method.name()).join(", ");
+        let message = format!("there is no method {name:?}; there are {names}");
+        Error::new(ErrorKind::InvalidArgument, message)
+    })
+}
+
+/// The error of methods whose score is made of logits.
+fn check_logit(method: &dyn Explainer, score: Score) -> Result<()> {
+    if score == Score::Logit {
+        return Ok(());
+    }
+    let message = format!(
+        "{} explains logits; leave out --score {}",
+        method.name(),
+        score.name()
+    );
+    Err(Error::new(ErrorKind::InvalidArgument, message))
 }
 
 /// What a frame was explained as: the target, what the model saw, and the raw map.

@@ -1,0 +1,85 @@
+//! The gradient of a score with respect to a layer, and the sums that methods make of it.
+
+use crate::error::Result;
+use crate::explain::LayerView;
+use crate::heatmap::Heatmap;
+use crate::model::{Activations, Classifier};
+
+/// `d score / d A` for one picture.
+#[derive(Debug)]
+pub(super) enum ScoreGradient {
+    /// At the last layer: the average pooling gives each of the `Z` cells of channel `k` the same `sum_j w_j W[j,k] / Z`. Exact, in
+    /// f64, without a backward pass.
+    PerChannel(Vec<f64>),
+    /// At inner layers: from the backward pass.
+    PerCell(Activations),
+}
+
+impl ScoreGradient {
+    /// Of `sum_j logit_weights[j] * logit_j`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Compute`](crate::ErrorKind::Compute) if the backward pass fails.
+    pub(super) fn of(
+        model: &dyn Classifier,
+        view: LayerView<'_>,
+        logit_weights: &[f64],
+    ) -> Result<Self> {
+        if view.layer == model.spec().last_layer() {
+            let cells = (view.activations.height * view.activations.width) as f64;
+            let sums = model
+                .fully_connected()
+                .gradient(logit_weights.iter().copied());
+            return Ok(Self::PerChannel(
+                sums.iter().map(|sum| sum / cells).collect(),
+            ));
+        }
+        let weights: Vec<f32> = logit_weights.iter().map(|weight| *weight as f32).collect();
+        let gradient = model.backpropagate(view.forward, view.layer, &weights)?;
+        Ok(Self::PerCell(gradient))
+    }
+
+    /// At one cell of a channel.
+    pub(super) fn at(&self, channel: usize, cell: usize) -> f64 {
+        match self {
+            Self::PerChannel(values) => values[channel],
+            Self::PerCell(all) => f64::from(all.values[channel * all.height * all.width + cell]),
+        }
+    }
+}
+
+/// `map[i] = sum_k term(k, i, A_k[i])`, in f64.
+pub(super) fn sum_over_channels(
+    activations: &Activations,
+    term: impl Fn(usize, usize, f64) -> f64,
+) -> Heatmap {
+    let mut sums = vec![0.0f64; activations.height * activations.width];
+    for (channel, plane) in activations.planes().enumerate() {
+        for (cell, (sum, value)) in sums.iter_mut().zip(plane).enumerate() {
+            *sum += term(channel, cell, f64::from(*value));
+        }
+    }
+    Heatmap {
+        width: activations.width,
+        height: activations.height,
+        values: sums.into_iter().map(|sum| sum as f32).collect(),
+    }
+}
+
+/// `map = sum_k weight(k, A_k) A_k`, in f64.
+pub(super) fn weighted_sum(
+    activations: &Activations,
+    weight: impl Fn(usize, &[f32]) -> f64,
+) -> Heatmap {
+    let weights: Vec<f64> = activations
+        .planes()
+        .enumerate()
+        .map(|(channel, plane)| weight(channel, plane))
+        .collect();
+    sum_over_channels(activations, |channel, _, value| weights[channel] * value)
+}
+
+/// Sum over space of one channel, in f64.
+pub(super) fn plane_sum(plane: &[f32]) -> f64 {
+    plane.iter().map(|value| f64::from(*value)).sum()
+}

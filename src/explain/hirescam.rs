@@ -1,0 +1,34 @@
+//! HiResCAM (Draelos and Carin, 2020, "Use HiResCAM instead of Grad-CAM for faithful explanations of convolutional neural networks").
+
+use super::gradient::{ScoreGradient, sum_over_channels};
+use crate::error::Result;
+use crate::explain::{Explainer, LayerView, Target};
+use crate::heatmap::Heatmap;
+use crate::model::Classifier;
+
+/// `map = sum_k G_k A_k`, cell by cell, with the gradient `G` not pooled.
+///
+/// At the last layer the gradient is the same in all cells of a channel, so that the map *is* Grad-CAM's there; it
+/// differs at inner layers.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HiResCam;
+
+impl Explainer for HiResCam {
+    fn name(&self) -> &'static str {
+        "hirescam"
+    }
+
+    fn explain(
+        &self,
+        model: &dyn Classifier,
+        view: LayerView<'_>,
+        target: Target,
+    ) -> Result<Heatmap> {
+        let logit_weights = target.logit_weights(&view.forward.logits);
+        let gradient = ScoreGradient::of(model, view, &logit_weights)?;
+        Ok(sum_over_channels(
+            view.activations,
+            |channel, cell, value| gradient.at(channel, cell) * value,
+        ))
+    }
+}

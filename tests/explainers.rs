@@ -1,0 +1,226 @@
+//! Every method against pytorch-grad-cam, or, where we differ from it on purpose, against an independent computation.
+#![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
+
+#[path = "common/golden_data.rs"]
+mod golden_data;
+
+use golden_data::{EXECUTORS, Golden, MODEL, correlation, largest_difference};
+use gradcam_video::explain::{LayerView, Score, Target, method_by_name};
+use gradcam_video::heatmap::Heatmap;
+use gradcam_video::model::{Classifier, Forward, TargetLayer, softmax};
+
+/// Photos whose maps pytorch-grad-cam made.
+const PHOTOS: [&str; 2] = ["catdog", "chelsea"];
+/// Of the range of the expected map.
+const TOLERANCE: f32 = 1e-3;
+const LEAST_CORRELATION: f64 = 0.9999;
+
+fn models() -> [&'static dyn Classifier; 2] {
+    [&*MODEL, &**EXECUTORS.last().unwrap()]
+}
+
+fn layer(name: &str) -> TargetLayer {
+    MODEL.spec().layer_by_name(name).unwrap()
+}
+
+fn explain(
+    method: &str,
+    model: &dyn Classifier,
+    forward: &Forward,
+    layer: TargetLayer,
+    class: usize,
+) -> Heatmap {
+    let view = LayerView {
+        layer,
+        activations: forward.activations_of(layer).unwrap(),
+        forward,
+    };
+    let score = Score::Logit;
+    let method = method_by_name(method).unwrap();
+    method
+        .explain(model, view, Target { class, score })
+        .unwrap()
+}
+
+/// The class of pytorch-grad-cam's maps.
+fn torch(photo: &str) -> (Golden, usize) {
+    let torch = Golden::open(&format!("torch_{photo}"));
+    let class = torch.class();
+    (torch, class)
+}
+
+fn check_equal(name: &str, ours: &[f32], expected: &[f32]) {
+    let largest = expected.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let range = largest - expected.iter().copied().fold(f32::INFINITY, f32::min);
+    let difference = largest_difference(ours, expected) / range;
+    let correlation = correlation(ours, expected);
+    println!(
+        "{name}: differs by at most {difference:.2e} of the range, correlation {correlation:.7}"
+    );
+    assert!(difference < TOLERANCE, "{name}: {difference}");
+    assert!(correlation >= LEAST_CORRELATION, "{name}: {correlation}");
+}
+
+#[test]
+fn methods_equal_pytorch_grad_cam() {
+    let layers = ["layer2", "layer3", "layer4"].map(|name| (name, layer(name)));
+    for photo in PHOTOS {
+        let (torch, class) = torch(photo);
+        let input = Golden::open(photo).input();
+        for model in models() {
+            let forward = model
+                .forward(&input, &layers.map(|(_, layer)| layer))
+                .unwrap();
+            for (name, layer) in layers {
+                for (method, theirs) in [
+                    ("gradcam++", "GradCAMPlusPlus"),
+                    ("xgradcam", "XGradCAM"),
+                    ("hirescam", "HiResCAM"),
+                    ("layercam", "LayerCAM"),
+                ] {
+                    let map = explain(method, model, &forward, layer, class);
+                    let expected = torch.f32(&format!("{name}.{theirs}.raw"));
+                    let name = format!("{} {photo} {name} {method}", model.backend().isa);
+                    check_equal(&name, &map.values, &expected);
+                }
+            }
+            let map = explain("ablationcam", model, &forward, layer("layer4"), class);
+            let name = format!("{} {photo} ablationcam", model.backend().isa);
+            check_equal(&name, &map.values, &torch.f32("layer4.AblationCAM.raw"));
+        }
+    }
+}
+
+/// Up to the sign, which pytorch-grad-cam leaves to chance; ours agrees with the sum of the activations.
+#[test]
+fn principal_components_equal_pytorch_grad_cam_up_to_the_sign() {
+    let layers = ["layer2", "layer3", "layer4"].map(|name| (name, layer(name)));
+    for photo in PHOTOS {
+        let (torch, class) = torch(photo);
+        let input = Golden::open(photo).input();
+        for model in models() {
+            let forward = model
+                .forward(&input, &layers.map(|(_, layer)| layer))
+                .unwrap();
+            for (name, layer) in layers {
+                let activations = forward.activations_of(layer).unwrap();
+                let mut sums = vec![0.0f32; activations.height * activations.width];
+                for plane in activations.planes() {
+                    sums.iter_mut()
+                        .zip(plane)
+                        .for_each(|(sum, value)| *sum += value);
+                }
+                for (method, theirs) in [("eigencam", "EigenCAM"), ("eigengradcam", "EigenGradCAM")]
+                {
+                    let map = explain(method, model, &forward, layer, class).values;
+                    let dot =
+                        |a: &[f32], b: &[f32]| -> f32 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
+                    assert!(dot(&map, &sums) > 0.0, "{photo} {name} {method}");
+                    let mut expected = torch.f32(&format!("{name}.{theirs}.raw"));
+                    if dot(&map, &expected) < 0.0 {
+                        expected.iter_mut().for_each(|value| *value = -*value);
+                    }
+                    let name = format!("{} {photo} {name} {method}", model.backend().isa);
+                    check_equal(&name, &map, &expected);
+                }
+            }
+        }
+    }
+}
+
+/// What a channel is worth to a logit, by computing the logit without it.
+#[test]
+fn ablationcam_weighs_channels_by_the_logit_that_is_lost_without_them() {
+    let model = &**EXECUTORS.last().unwrap();
+    let layer = layer("layer4");
+    let forward = model
+        .forward(&Golden::open("catdog").input(), &[layer])
+        .unwrap();
+    let lowest = (0..1000).min_by(|a, b| forward.logits[*a].total_cmp(&forward.logits[*b]));
+    let (negative, positive) = (lowest.unwrap(), 243);
+    assert!(forward.logits[negative] < 0.0 && forward.logits[positive] > 0.0);
+
+    let head = model.fully_connected();
+    let activations = forward.activations_of(layer).unwrap();
+    let means: Vec<f64> = activations
+        .planes()
+        .map(|plane| plane.iter().map(|value| f64::from(*value)).sum::<f64>() / 49.0)
+        .collect();
+    for class in [negative, positive] {
+        let row = &head.weight[class * head.channels..][..head.channels];
+        let logit_without = |ablated: Option<usize>| -> f64 {
+            let channels = row.iter().zip(&means).enumerate();
+            let kept = channels.filter(|(channel, _)| Some(*channel) != ablated);
+            let sum: f64 = kept
+                .map(|(_, (weight, mean))| f64::from(*weight) * mean)
+                .sum();
+            sum + f64::from(head.bias[class])
+        };
+        let logit = logit_without(None);
+        let mut expected = vec![0.0f64; 49];
+        for (channel, plane) in activations.planes().enumerate() {
+            let weight = (logit - logit_without(Some(channel))) / logit.abs();
+            for (sum, value) in expected.iter_mut().zip(plane) {
+                *sum += weight * f64::from(*value);
+            }
+        }
+        let expected: Vec<f32> = expected.iter().map(|value| *value as f32).collect();
+        let map = explain("ablationcam", model, &forward, layer, class);
+        check_equal(&format!("class {class}"), &map.values, &expected);
+    }
+}
+
+/// At the last and at an inner layer, by candle's autograd with the share of each class fixed.
+#[test]
+fn finercam_is_gradcam_of_the_difference_to_the_nearest_classes() {
+    let reference: &dyn Classifier = &*MODEL;
+    let executor = &**EXECUTORS.last().unwrap();
+    for photo in PHOTOS {
+        let golden = Golden::open(photo);
+        let class = golden.class();
+        for name in ["layer4", "layer3"] {
+            let layer = layer(name);
+            let exact = reference.forward(&golden.input(), &[layer]).unwrap();
+            let mut nearest: Vec<usize> = (0..1000).filter(|other| *other != class).collect();
+            nearest.sort_by(|a, b| {
+                let distance = |index: usize| (exact.logits[index] - exact.logits[class]).abs();
+                distance(*a).total_cmp(&distance(*b))
+            });
+            let probabilities = softmax(&exact.logits);
+            let total: f64 = nearest[..3].iter().map(|other| probabilities[*other]).sum();
+            let mut weights = vec![0.0f32; 1000];
+            weights[class] = 1.0;
+            for other in &nearest[..3] {
+                weights[*other] = (-probabilities[*other] / total) as f32;
+            }
+            let gradient = reference.backpropagate(&exact, layer, &weights).unwrap();
+            let activations = exact.activations_of(layer).unwrap();
+            let cells = activations.height * activations.width;
+            let mut expected = vec![0.0f64; cells];
+            for (gradient, plane) in gradient.planes().zip(activations.planes()) {
+                let mean =
+                    gradient.iter().map(|value| f64::from(*value)).sum::<f64>() / cells as f64;
+                for (sum, value) in expected.iter_mut().zip(plane) {
+                    *sum += mean * f64::from(*value);
+                }
+            }
+            let expected: Vec<f32> = expected.iter().map(|value| *value as f32).collect();
+            let forward = executor.forward(&golden.input(), &[layer]).unwrap();
+            let map = explain("finercam", executor, &forward, layer, class);
+            check_equal(&format!("{photo} {name} finercam"), &map.values, &expected);
+        }
+    }
+}
+
+#[test]
+fn at_the_last_layer_three_methods_are_one() {
+    let model = &**EXECUTORS.last().unwrap();
+    let layer = layer("layer4");
+    let golden = Golden::open("chelsea");
+    let forward = model.forward(&golden.input(), &[layer]).unwrap();
+    let gradcam = explain("gradcam", model, &forward, layer, golden.class());
+    for method in ["hirescam", "xgradcam"] {
+        let map = explain(method, model, &forward, layer, golden.class());
+        check_equal(method, &map.values, &gradcam.values);
+    }
+}
