@@ -370,6 +370,7 @@ impl Setup {
                 top_k: self.top_k,
                 resize: ResizePolicy::Stretch,
                 normalize: Normalize::Frame,
+                smooth: 0.0,
                 stride: self.stride,
                 workers: self.workers,
             },

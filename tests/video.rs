@@ -735,6 +735,54 @@ fn an_image_on_standard_output_is_a_clean_video() {
     );
 }
 
+/// The cat of the second scene is a weaker tabby than that of the first, but is as bright from its first frame on.
+#[test]
+fn the_rolling_scale_follows_a_scene_cut_without_a_frame_of_delay() {
+    let folder = tempfile::tempdir().unwrap();
+    let scene = |photo: &str| format!("-loop 1 -framerate 25 -t 0.2 -i {}", file(photo).display());
+    let input = generated(
+        folder.path(),
+        "in.mp4",
+        &format!(
+            "{} {} -filter_complex [0]scale=224:224,setsar=1[a];[1]scale=224:224,setsar=1[b];[a][b]concat -c:v libx264",
+            scene("tests/media/catdog.png"),
+            scene("samples/chelsea.png")
+        ),
+    );
+    let (output, stats, records) = (
+        folder.path().join("out.mp4"),
+        folder.path().join("stats.json"),
+        folder.path().join("records.jsonl"),
+    );
+    let arguments = "--class tabby --layout heatmap --colormap gray --top-k 0 --crf 10";
+    let mut arguments: Vec<&str> = arguments.split(' ').collect();
+    arguments.extend(["--stats", stats.to_str().unwrap()]);
+    arguments.extend(["--records", records.to_str().unwrap()]);
+    explain(&input, &output, &arguments);
+
+    let lines = fs::read_to_string(records).unwrap();
+    let maxima: Vec<f64> = lines
+        .lines()
+        .skip(1)
+        .map(|line| {
+            let record: serde_json::Value = serde_json::from_str(line).unwrap();
+            let rows = record["heatmap"].as_array().unwrap().iter();
+            let cells = rows.flat_map(|row| row.as_array().unwrap());
+            cells.map(|cell| cell.as_f64().unwrap()).fold(0.0, f64::max)
+        })
+        .collect();
+    assert_eq!(maxima.len(), 10);
+    assert!(maxima[5] < 0.8 * maxima[4], "{maxima:?}");
+    for (frame, maximum) in (0..).zip(&maxima) {
+        let pixels = decoded_frame(&output, frame);
+        let brightest = pixels.pixels().map(|pixel| pixel[0]).max().unwrap();
+        assert!(brightest > 230, "frame {frame} of {maximum}: {brightest}");
+    }
+    let stats: serde_json::Value = serde_json::from_slice(&fs::read(stats).unwrap()).unwrap();
+    let flicker = stats["flicker"].as_f64().unwrap();
+    assert!(flicker < 0.01, "{flicker}");
+}
+
 #[test]
 fn normalisation_decides_how_bright_a_weak_frame_is() {
     let folder = tempfile::tempdir().unwrap();

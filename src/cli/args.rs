@@ -121,6 +121,14 @@ pub(super) struct ExplainArgs {
     /// Heatmap scale: over a causal window of two seconds (default for videos), per frame (default for images), or a constant
     #[arg(long, help_heading = "Picture", value_name = "rolling|frame|fixed=V")]
     pub(super) normalize: Option<String>,
+    /// Smoothing of maps over time, 0 (off) to below 1: the share of the frames before. Starts anew at scene cuts
+    #[arg(
+        long,
+        value_name = "S",
+        default_value_t = 0.0,
+        help_heading = "Picture"
+    )]
+    pub(super) smooth: f32,
 
     /// FFmpeg's name of the video encoder
     #[arg(long, default_value = "libx264", help_heading = "Output")]

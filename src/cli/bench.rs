@@ -236,6 +236,7 @@ fn time_pipeline(
                 top_k: 3,
                 resize: ResizePolicy::Stretch,
                 normalize: Normalize::default(),
+                smooth: 0.0,
                 stride: 1,
                 workers: threads,
             },

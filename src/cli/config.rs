@@ -34,6 +34,7 @@ pub(super) struct ExplainConfig {
     pub(super) top_k: usize,
     pub(super) render: RenderOptions,
     pub(super) normalize: Normalize,
+    pub(super) smooth: f32,
     pub(super) encode: EncodeOptions,
     pub(super) records: Option<(PathBuf, RecordsFormat)>,
     pub(super) stats: Option<PathBuf>,
@@ -84,6 +85,10 @@ impl ExplainConfig {
             None => default_normalize,
             Some(text) => parse_normalize(text)?,
         };
+        if !(0.0..1.0).contains(&args.smooth) {
+            let message = format!("--smooth {}: valid is 0 to below 1", args.smooth);
+            return Err(usage(message).into());
+        }
         let range = TimeRange {
             start_secs: args.start.as_deref().map(parse_time).transpose()?,
             end_secs: args.end.as_deref().map(parse_time).transpose()?,
@@ -120,6 +125,7 @@ impl ExplainConfig {
             top_k: args.top_k,
             render,
             normalize,
+            smooth: args.smooth,
             encode: EncodeOptions {
                 codec: args.codec,
                 preset: args.preset,

@@ -155,6 +155,7 @@ fn options(config: &ExplainConfig, spec: &ModelSpec) -> anyhow::Result<Options> 
         top_k: config.top_k,
         resize: config.resize,
         normalize: config.normalize,
+        smooth: config.smooth,
         stride: config.stride,
         workers: config.workers,
     })

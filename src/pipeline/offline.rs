@@ -48,6 +48,8 @@ pub struct Options {
     pub resize: ResizePolicy,
     /// Scale of the drawn map.
     pub normalize: Normalize,
+    /// Share of the frames before in a smoothed map, 0 (off) to below 1.
+    pub smooth: f32,
     /// Explain every Nth frame; the others carry the last map on. At least 1.
     pub stride: u64,
     /// Worker threads. At least 1.
@@ -156,7 +158,7 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
                 options,
                 input,
             },
-            temporal: Temporal::new(options.normalize),
+            temporal: Temporal::new(options.normalize, options.smooth),
             map_in_frame: options
                 .resize
                 .map_in_frame(input.width, input.height, input.model_size),
@@ -223,7 +225,7 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
         precision: backend.precision.name(),
         device: backend.device,
         isa: backend.isa,
-        flicker: None,
+        flicker: finished.flicker,
         no_positive_evidence: finished.no_positive_evidence,
         was_cancelled: cancel.is_cancelled(),
         last: finished.last,

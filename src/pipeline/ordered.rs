@@ -46,6 +46,7 @@ pub(super) struct Finished {
     pub(super) frames_written: u64,
     pub(super) decode_errors: u64,
     pub(super) no_positive_evidence: u64,
+    pub(super) flicker: Option<f64>,
     pub(super) last: Option<Explanation>,
 }
 
@@ -84,6 +85,7 @@ impl Ordered<'_> {
             explanation,
         } = item;
         let is_carried = explanation.is_none();
+        let (explanation, thumbnail) = explanation.unzip();
         let explanation = match explanation.or_else(|| self.last.take()) {
             Some(explanation) => explanation,
             None => {
@@ -97,7 +99,9 @@ impl Ordered<'_> {
         let lacks_evidence = !explanation.heatmap.has_positive_evidence();
         self.no_positive_evidence += u64::from(lacks_evidence);
 
-        let map = self.temporal.next(&explanation.heatmap, pts_secs);
+        let map = self
+            .temporal
+            .next(&explanation.heatmap, thumbnail, pts_secs);
         let label = self.describer.label(&explanation);
         frame.picture = times.render.measure(|| {
             self.renderer
@@ -138,6 +142,7 @@ impl Ordered<'_> {
                 .map_err(|error| error.at_stage(Stage::Encode))?,
             decode_errors,
             no_positive_evidence: self.no_positive_evidence,
+            flicker: self.temporal.flicker(),
             last: self.last,
         })
     }

@@ -103,7 +103,7 @@ pub struct Summary {
     pub device: &'static str,
     /// Instruction set of the network's kernels; `candle` leaves it to candle.
     pub isa: &'static str,
-    /// Mean change of the drawn map between frames; `null` until it is measured.
+    /// Mean absolute change of the drawn map between neighbouring frames outside scene cuts, 0 to 1; `null` for a single frame.
     pub flicker: Option<f64>,
     /// Frames whose map had no positive value.
     pub no_positive_evidence: u64,

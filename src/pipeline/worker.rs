@@ -10,11 +10,12 @@ use crate::pipeline::Options;
 use crate::pipeline::failure::FirstFailure;
 use crate::pipeline::report::StageTimes;
 use crate::preprocess::Preprocessor;
+use crate::temporal::Thumbnail;
 
 /// A frame on its way from a worker to the ordered thread; without an explanation it carries the last one on.
 pub(super) struct Explained {
     pub(super) frame: Frame,
-    pub(super) explanation: Option<Explanation>,
+    pub(super) explanation: Option<(Explanation, Thumbnail)>,
 }
 
 /// Takes frames from preprocessing to the raw map.
@@ -63,17 +64,20 @@ impl Worker<'_> {
         frame: &Frame,
         preprocessor: &mut Preprocessor,
         times: &mut StageTimes,
-    ) -> Result<Explanation> {
+    ) -> Result<(Explanation, Thumbnail)> {
         let options = self.options;
         let input = times
             .preprocess
             .measure(|| preprocessor.run(&frame.picture, self.orientation))
             .map_err(|error| error.at_stage(Stage::Preprocess))?;
+        let thumbnail = times
+            .preprocess
+            .measure(|| Thumbnail::of(&input, &self.model.spec().normalization));
         let forward = times
             .model
             .measure(|| self.model.forward(&input, &options.layers))
             .map_err(|error| error.at_stage(Stage::Model))?;
-        times
+        let explanation = times
             .explain
             .measure(|| {
                 explain_forward(
@@ -85,6 +89,7 @@ impl Worker<'_> {
                     options.score,
                 )
             })
-            .map_err(|error| error.at_stage(Stage::Explain))
+            .map_err(|error| error.at_stage(Stage::Explain))?;
+        Ok((explanation, thumbnail))
     }
 }

@@ -1,0 +1,241 @@
+//! The ordered stage between explaining and drawing: what a frame's map takes over from the frames before it.
+//!
+//! It sees 49 numbers a frame, in order, so that being sequential costs nothing. A scene cut (`cuts.rs`) makes it forget all.
+
+mod cuts;
+mod flicker;
+
+use std::collections::VecDeque;
+
+pub use cuts::Thumbnail;
+
+use self::cuts::SceneCuts;
+use self::flicker::Flicker;
+use crate::heatmap::{Heatmap, NormalizedHeatmap};
+
+/// What 1.0 means on a drawn map.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum Normalize {
+    /// The frame's own maximum: every frame reaches full red.
+    Frame,
+    /// The largest maximum of the last [`ROLLING_WINDOW_SECS`]: brightness is comparable from frame to frame and does
+    /// not jump. Causal: no frame waits for a later one.
+    #[default]
+    Rolling,
+    /// A constant.
+    Fixed(f32),
+}
+
+/// How far back [`Normalize::Rolling`] looks: long enough to hide the flicker of single frames, short enough to follow a scene.
+pub const ROLLING_WINDOW_SECS: f64 = 2.0;
+
+/// Smooths and normalises maps in presentation order.
+#[derive(Debug)]
+pub struct Temporal {
+    normalize: Normalize,
+    /// Share of the frames before in a smoothed map, 0 to below 1.
+    smooth: f32,
+    smoothed: Option<Heatmap>,
+    /// Time and maximum of recent frames; maxima fall from front to back, so the front is the window's.
+    window: VecDeque<(f64, f32)>,
+    cuts: SceneCuts,
+    flicker: Flicker,
+}
+
+impl Temporal {
+    /// A stage that has seen no frame. With `smooth` at `s`, raw maps are smoothed exponentially: each is
+    /// `s` times the smoothed map before plus `1 - s` times its own.
+    pub fn new(normalize: Normalize, smooth: f32) -> Self {
+        Self {
+            normalize,
+            smooth,
+            smoothed: None,
+            window: VecDeque::new(),
+            cuts: SceneCuts::default(),
+            flicker: Flicker::default(),
+        }
+    }
+
+    /// The map to draw for the frame at `pts_secs`, or `None` if nothing speaks for the target. Without a thumbnail the frame
+    /// was not looked at: it carries the last frame's map on.
+    pub fn next(
+        &mut self,
+        map: &Heatmap,
+        thumbnail: Option<Thumbnail>,
+        pts_secs: f64,
+    ) -> Option<NormalizedHeatmap> {
+        let is_carried = thumbnail.is_none();
+        let is_cut = thumbnail.is_some_and(|thumbnail| self.cuts.is_cut(thumbnail));
+        if is_cut {
+            self.smoothed = None;
+            self.window.clear();
+        }
+        let map = self.smooth(map, is_carried);
+        let scale = match self.normalize {
+            Normalize::Frame => map.positive_maximum(),
+            Normalize::Fixed(scale) => scale,
+            Normalize::Rolling => self.rolling_maximum(map.positive_maximum(), pts_secs),
+        };
+        let drawn = map.normalized(scale);
+        self.flicker.add(drawn.as_ref(), is_cut);
+        drawn
+    }
+
+    /// Mean absolute change of a drawn map's cells from frame to frame, outside scene cuts; 0 to 1. None before the second frame.
+    pub fn flicker(&self) -> Option<f64> {
+        self.flicker.score()
+    }
+
+    fn smooth(&mut self, map: &Heatmap, is_carried: bool) -> Heatmap {
+        if self.smooth <= 0.0 {
+            return map.clone();
+        }
+        let smoothed = match self.smoothed.take() {
+            Some(last) if last.values.len() == map.values.len() => {
+                if is_carried {
+                    last
+                } else {
+                    let pairs = last.values.iter().zip(&map.values);
+                    let values = pairs
+                        .map(|(last, new)| self.smooth * last + (1.0 - self.smooth) * new)
+                        .collect();
+                    Heatmap { values, ..last }
+                }
+            }
+            _ => map.clone(),
+        };
+        self.smoothed = Some(smoothed.clone());
+        smoothed
+    }
+
+    fn rolling_maximum(&mut self, maximum: f32, pts_secs: f64) -> f32 {
+        while self
+            .window
+            .back()
+            .is_some_and(|(_, older)| *older <= maximum)
+        {
+            self.window.pop_back();
+        }
+        self.window.push_back((pts_secs, maximum));
+        while self
+            .window
+            .front()
+            .is_some_and(|(time, _)| pts_secs - time > ROLLING_WINDOW_SECS)
+        {
+            self.window.pop_front();
+        }
+        self.window.front().map_or(maximum, |(_, maximum)| *maximum)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ModelInput, Normalization};
+
+    fn map(maximum: f32) -> Heatmap {
+        Heatmap {
+            width: 2,
+            height: 1,
+            values: vec![0.0, maximum],
+        }
+    }
+
+    fn drawn_peaks(normalize: Normalize, frames: &[(f32, f64)]) -> Vec<f32> {
+        let mut temporal = Temporal::new(normalize, 0.0);
+        frames
+            .iter()
+            .map(|(maximum, time)| {
+                let drawn = temporal.next(&map(*maximum), Some(grey(0.0)), *time);
+                drawn.unwrap().values[1]
+            })
+            .collect()
+    }
+
+    fn grey(value: f32) -> Thumbnail {
+        let input = ModelInput {
+            size: 8,
+            values: vec![value; 3 * 64],
+        };
+        Thumbnail::of(&input, &Normalization::CAFFE)
+    }
+
+    #[test]
+    fn a_cut_makes_the_scale_and_the_smoothed_map_forget() {
+        let mut temporal = Temporal::new(Normalize::Rolling, 0.5);
+        let mut peak = |maximum: f32, value: f32, time: f64| {
+            let drawn = temporal.next(&map(maximum), Some(grey(value)), time);
+            drawn.unwrap().values[1]
+        };
+        assert_eq!(peak(8.0, 0.0, 0.0), 1.0);
+        // Smoothed to 6, on a scale of 8.
+        assert_eq!(peak(4.0, 0.0, 0.1), 0.75);
+        // A dark frame after the cut is as red as any, at once.
+        assert_eq!(peak(1.0, 200.0, 0.2), 1.0);
+        assert_eq!(peak(1.0, 200.0, 0.3), 1.0);
+        // Once in two pairs the drawn peak changed by a quarter, and half of the cells are peaks; the cut does not count.
+        assert_eq!(temporal.flicker(), Some(0.25 / 2.0 / 2.0));
+    }
+
+    #[test]
+    fn a_frame_that_was_not_looked_at_does_not_move_the_smoothed_map() {
+        let mut temporal = Temporal::new(Normalize::Fixed(8.0), 0.5);
+        assert!(temporal.next(&map(8.0), Some(grey(0.0)), 0.0).is_some());
+        let smoothed = temporal.next(&map(4.0), Some(grey(0.0)), 0.1);
+        let carried = temporal.next(&map(4.0), None, 0.2);
+        assert_eq!(smoothed.unwrap().values, [0.0, 0.75]);
+        assert_eq!(carried.unwrap().values, [0.0, 0.75]);
+    }
+
+    #[test]
+    fn per_frame_every_map_reaches_one() {
+        assert_eq!(
+            drawn_peaks(Normalize::Frame, &[(4.0, 0.0), (1.0, 0.1)]),
+            [1.0, 1.0]
+        );
+    }
+
+    #[test]
+    fn rolling_keeps_the_window_maximum_and_then_forgets_it() {
+        let frames = [(4.0, 0.0), (1.0, 1.0), (2.0, 2.0), (1.0, 2.1), (1.0, 4.2)];
+        assert_eq!(
+            drawn_peaks(Normalize::Rolling, &frames),
+            [1.0, 0.25, 0.5, 0.5, 1.0]
+        );
+    }
+
+    #[test]
+    fn rolling_equals_the_maximum_of_the_window_for_any_sequence() {
+        let frames: Vec<(f32, f64)> = (0..200)
+            .map(|i| (((i * 7919) % 101 + 1) as f32, i as f64 * 0.13))
+            .collect();
+        let peaks = drawn_peaks(Normalize::Rolling, &frames);
+        for (index, (maximum, time)) in frames.iter().enumerate() {
+            let window = frames[..=index]
+                .iter()
+                .filter(|(_, past)| time - past <= ROLLING_WINDOW_SECS);
+            let scale = window.map(|(maximum, _)| *maximum).fold(0.0, f32::max);
+            assert_eq!(peaks[index], maximum / scale, "frame {index}");
+        }
+    }
+
+    #[test]
+    fn a_fixed_scale_clips() {
+        assert_eq!(
+            drawn_peaks(Normalize::Fixed(2.0), &[(1.0, 0.0), (4.0, 1.0)]),
+            [0.5, 1.0]
+        );
+    }
+
+    #[test]
+    fn no_positive_evidence_draws_nothing() {
+        let mut temporal = Temporal::new(Normalize::Rolling, 0.0);
+        assert!(temporal.next(&map(4.0), None, 0.0).is_some());
+        let negative = Heatmap {
+            width: 1,
+            height: 1,
+            values: vec![-1.0],
+        };
+        assert_eq!(temporal.next(&negative, None, 0.1), None);
+    }
+}
