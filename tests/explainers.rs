@@ -224,3 +224,23 @@ fn at_the_last_layer_three_methods_are_one() {
         check_equal(method, &map.values, &gradcam.values);
     }
 }
+
+#[test]
+fn what_does_not_go_together_is_refused() {
+    let spec = MODEL.spec();
+    let check = |method: &str, layer_name: &str, score| {
+        let method = method_by_name(method).unwrap();
+        method.check(spec, &[layer(layer_name)], score).is_ok()
+    };
+    assert!(check("gradcam", "layer3", Score::Softmax));
+    assert!(check("ablationcam", "layer4", Score::Logit));
+    assert!(!check("ablationcam", "layer3", Score::Logit));
+    for method in ["ablationcam", "finercam", "gradcam++"] {
+        assert!(!check(method, "layer4", Score::Softmax), "{method}");
+    }
+    let line = method_by_name("gradcam+").unwrap_err().one_line();
+    assert!(
+        line.contains("\"gradcam+\"") && line.contains("layercam"),
+        "{line}"
+    );
+}

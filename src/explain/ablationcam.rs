@@ -42,7 +42,7 @@ impl Explainer for AblationCam {
         let logit = f64::from(view.forward.logits[target.class]).abs();
         Ok(weighted_sum(view.activations, |channel, plane| {
             let mean = plane_sum(plane) / plane.len() as f64;
-            f64::from(weights[channel]) * mean / logit.max(f64::MIN_POSITIVE)
+            f64::from(weights[channel]) * mean / logit.max(f64::from(f32::EPSILON))
         }))
     }
 }

@@ -64,6 +64,7 @@ impl Explainer for FinerCam {
         view: LayerView<'_>,
         target: Target,
     ) -> Result<Heatmap> {
+        check_logit(self, target.score)?;
         let logit_weights = self.logit_weights(target.class, &view.forward.logits);
         let gradient = ScoreGradient::of(model, view, &logit_weights)?;
         Ok(gradcam_map(view, &gradient))

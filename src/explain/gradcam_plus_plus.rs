@@ -2,9 +2,9 @@
 
 use super::gradient::{ScoreGradient, plane_sum, weighted_sum};
 use crate::error::Result;
-use crate::explain::{Explainer, LayerView, Target};
+use crate::explain::{Explainer, LayerView, Score, Target, check_logit};
 use crate::heatmap::Heatmap;
-use crate::model::Classifier;
+use crate::model::{Classifier, ModelSpec, TargetLayer};
 
 /// `map = sum_k w_k A_k` with `w_k = sum_i a_k[i] ReLU(G_k[i])` and
 /// `a_k[i] = G_k[i]^2 / (2 G_k[i]^2 + sum_j A_k[j] G_k[i]^3 + epsilon)`, 0 where the gradient is 0: cells of a class that appears
@@ -12,7 +12,8 @@ use crate::model::Classifier;
 ///
 /// `epsilon` is pytorch-grad-cam's. It is not small against the squared gradient, and changes the map: at the last layer, where
 /// without it `w_k` is exactly `ReLU(W[c,k]) / (2 + W[c,k] mean(A_k))`, the two correlate between 0.991 and 0.998 on our photos. The
-/// default is `1e-6`, so that the map is the one that others show.
+/// default is `1e-6`, so that the map is the one that others show. The score is always the logit: a probability's gradient can be so small that
+/// `epsilon` would swallow it.
 #[derive(Debug, Clone, Copy)]
 pub struct GradCamPlusPlus {
     /// Added to the denominator; 0 for the paper's formula.
@@ -44,12 +45,17 @@ impl Explainer for GradCamPlusPlus {
         "gradcam++"
     }
 
+    fn check(&self, _: &ModelSpec, _: &[TargetLayer], score: Score) -> Result<()> {
+        check_logit(self, score)
+    }
+
     fn explain(
         &self,
         model: &dyn Classifier,
         view: LayerView<'_>,
         target: Target,
     ) -> Result<Heatmap> {
+        check_logit(self, target.score)?;
         let logit_weights = target.logit_weights(&view.forward.logits);
         let gradient = ScoreGradient::of(model, view, &logit_weights)?;
         Ok(weighted_sum(view.activations, |channel, plane| {

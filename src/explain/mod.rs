@@ -58,7 +58,10 @@ pub trait Explainer: std::fmt::Debug + Send + Sync {
     /// The raw, signed map at the layer's resolution.
     ///
     /// # Errors
-    /// [`ErrorKind::Compute`](crate::ErrorKind::Compute) if the backend fails.
+    /// [`ErrorKind::Compute`](crate::ErrorKind::Compute) if the backend fails, and what [`check`](Self::check) reports.
+    ///
+    /// # Panics
+    /// If the model has no such class.
     fn explain(
         &self,
         model: &dyn Classifier,

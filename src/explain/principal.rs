@@ -2,9 +2,12 @@
 
 /// Steps of the power iteration at most. Each multiplies what is left of the second component by the ratio of the two largest
 /// eigenvalues.
-const MOST_STEPS: usize = 20_000;
+const MOST_STEPS: usize = 2_000;
 /// The largest change of a unit vector's component in one step at which the iteration has converged.
-const TOLERANCE: f64 = 1e-13;
+const TOLERANCE: f64 = 1e-11;
+
+/// Its multiples are spread evenly over the fractions.
+const GOLDEN_RATIO: f64 = 1.618_033_988_749_895;
 
 /// Cells projected on the first right singular vector of the matrix `[cells][channels]`, whose columns have been centred. `values` has
 /// all cells of the first channel, then of the second, and so on. The sign is any.
@@ -52,9 +55,11 @@ fn gram(vectors: &[Vec<f64>]) -> Vec<Vec<f64>> {
 
 /// Of a symmetric matrix without negative eigenvalues. The vector has length 1; of a zero matrix both are 0.
 fn largest_eigenpair(matrix: &[Vec<f64>]) -> (f64, Vec<f64>) {
-    // The column with the largest diagonal is not orthogonal to the first eigenvector, but for ties that rounding breaks.
-    let start = (0..matrix.len()).max_by(|a, b| matrix[*a][*a].total_cmp(&matrix[*b][*b]));
-    let mut vector = start.map_or_else(Vec::new, |index| matrix[index].clone());
+    // All columns with unequal weights: no single column need have a share in the first eigenvector.
+    let weights: Vec<f64> = (0..matrix.len())
+        .map(|index| 0.5 + (index as f64 * GOLDEN_RATIO).fract())
+        .collect();
+    let mut vector: Vec<f64> = matrix.iter().map(|row| dot(row, &weights)).collect();
     if !normalize(&mut vector) {
         return (0.0, vec![0.0; matrix.len()]);
     }
@@ -113,6 +118,15 @@ mod tests {
                 assert!((sign * value - distance).abs() < 1e-9, "{projection:?}");
             }
         }
+    }
+
+    /// The channel of the largest variance has no part in the first component.
+    #[test]
+    fn the_first_component_may_be_shared_by_smaller_channels() {
+        let matrix = [[98.0, 0.0, 0.0], [0.0, 80.0, 64.0], [0.0, 64.0, 80.0]].map(Vec::from);
+        let (eigenvalue, vector) = largest_eigenpair(&matrix);
+        assert!((eigenvalue - 144.0).abs() < 1e-6, "{eigenvalue}");
+        assert!(vector[0].abs() < 1e-6 && (vector[1] - vector[2]).abs() < 1e-6);
     }
 
     #[test]

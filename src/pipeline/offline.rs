@@ -91,6 +91,7 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
         records,
         options,
     } = job;
+    explainer.check(model.spec(), &options.layers, options.score)?;
     let workers = options.workers.max(1);
     let info = source.info();
     let input = InputFacts {

@@ -99,9 +99,12 @@ impl Ordered<'_> {
         let lacks_evidence = !explanation.heatmap.has_positive_evidence();
         self.no_positive_evidence += u64::from(lacks_evidence);
 
-        let map = self
-            .temporal
-            .next(&explanation.heatmap, thumbnail, pts_secs);
+        let map = self.temporal.next(
+            &explanation.heatmap,
+            explanation.target.class,
+            thumbnail,
+            pts_secs,
+        );
         let label = self.describer.label(&explanation);
         frame.picture = times.render.measure(|| {
             self.renderer

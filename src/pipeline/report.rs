@@ -103,9 +103,9 @@ pub struct Summary {
     pub device: &'static str,
     /// Instruction set of the network's kernels; `candle` leaves it to candle.
     pub isa: &'static str,
-    /// Mean absolute change of the drawn map between neighbouring frames outside scene cuts, 0 to 1; `null` for a single frame.
+    /// Mean absolute change of the drawn map between neighbouring frames outside scene cuts, 0 to 1; `null` without such a pair. Frames that carry a map on count as unchanged.
     pub flicker: Option<f64>,
-    /// Frames whose map had no positive value.
+    /// Frames whose raw map had no positive value.
     pub no_positive_evidence: u64,
     /// Whether the run stopped on request.
     #[serde(skip)]

@@ -39,11 +39,14 @@ impl Thumbnail {
     }
 }
 
-/// Differences from here on are a cut: the threshold of FFmpeg's `scdet`.
+/// Differences of neighbouring frames from here on are a cut: the default of FFmpeg's `scdet`.
 const THRESHOLD: f32 = 0.1;
+/// The same for frames with others between them, which motion has had more time to change.
+const THRESHOLD_FAR: f32 = 0.2;
 
-/// Finds cuts as FFmpeg's `scdet` does, on thumbnails: the smaller of a frame's difference from the last frame and of that difference's
-/// change must reach the threshold. Steady fast motion makes large differences that do not change.
+/// Finds cuts as FFmpeg's `scdet` does, on grey thumbnails: the smaller of a frame's difference from the last frame and of that
+/// difference's change must reach the threshold. Steady fast motion makes large differences that do not change. With frames left out in between
+/// (`--stride`) there is no steady motion to tell, and the difference alone decides.
 #[derive(Debug, Default)]
 pub(super) struct SceneCuts {
     last: Option<Thumbnail>,
@@ -51,8 +54,8 @@ pub(super) struct SceneCuts {
 }
 
 impl SceneCuts {
-    /// Whether `thumbnail` begins a scene; the first of all does not.
-    pub(super) fn is_cut(&mut self, thumbnail: Thumbnail) -> bool {
+    /// Whether `thumbnail` begins a scene; the first of all does not. `is_neighbour`: no frame was left out since the last one.
+    pub(super) fn is_cut(&mut self, thumbnail: Thumbnail, is_neighbour: bool) -> bool {
         let difference = self
             .last
             .as_ref()
@@ -60,7 +63,11 @@ impl SceneCuts {
         let change = (difference - self.last_difference).abs();
         self.last = Some(thumbnail);
         self.last_difference = difference;
-        difference.min(change) >= THRESHOLD
+        if is_neighbour {
+            difference.min(change) >= THRESHOLD
+        } else {
+            difference >= THRESHOLD_FAR
+        }
     }
 }
 
@@ -76,27 +83,36 @@ mod tests {
         Thumbnail::of(&input, &Normalization::CAFFE)
     }
 
-    fn cuts(greys: &[f32]) -> Vec<bool> {
+    fn cuts(greys: &[f32], is_neighbour: bool) -> Vec<bool> {
         let mut cuts = SceneCuts::default();
         greys
             .iter()
-            .map(|value| cuts.is_cut(grey(*value)))
+            .map(|value| cuts.is_cut(grey(*value), is_neighbour))
             .collect()
     }
 
     #[test]
     fn a_jump_is_a_cut_and_what_follows_is_not() {
         assert_eq!(
-            cuts(&[10.0, 12.0, 100.0, 101.0, 99.0, 20.0]),
+            cuts(&[10.0, 12.0, 100.0, 101.0, 99.0, 20.0], true),
             [false, false, true, false, false, true]
         );
     }
 
     #[test]
-    fn steady_change_is_motion_and_no_cut() {
-        // The first step of a fast pan may look like a cut, the others do not.
-        let flags = cuts(&[0.0, 40.0, 80.0, 120.0, 160.0]);
-        assert_eq!(flags[2..], [false, false, false]);
+    fn steady_change_is_motion_but_for_its_first_step() {
+        assert_eq!(
+            cuts(&[0.0, 40.0, 80.0, 120.0, 160.0], true),
+            [false, true, false, false, false]
+        );
+    }
+
+    #[test]
+    fn with_frames_left_out_each_new_scene_is_a_cut() {
+        assert_eq!(
+            cuts(&[0.0, 80.0, 170.0, 90.0, 120.0], false),
+            [false, true, true, true, false]
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The ordered stage between explaining and drawing: what a frame's map takes over from the frames before it.
 //!
-//! It sees 49 numbers a frame, in order, so that being sequential costs nothing. A scene cut (`cuts.rs`) makes it forget all.
+//! It sees a small map and a thumbnail per frame, in order, so that being sequential costs nothing. A scene cut (`cuts.rs`) makes it forget all.
 
 mod cuts;
 mod flicker;
@@ -35,42 +35,53 @@ pub struct Temporal {
     normalize: Normalize,
     /// Share of the frames before in a smoothed map, 0 to below 1.
     smooth: f32,
-    smoothed: Option<Heatmap>,
+    /// The last smoothed map and its class.
+    smoothed: Option<(Heatmap, usize)>,
     /// Time and maximum of recent frames; maxima fall from front to back, so the front is the window's.
     window: VecDeque<(f64, f32)>,
     cuts: SceneCuts,
+    /// Whether the frame before only carried a map on.
+    was_carried: bool,
     flicker: Flicker,
 }
 
 impl Temporal {
     /// A stage that has seen no frame. With `smooth` at `s`, raw maps are smoothed exponentially: each is
-    /// `s` times the smoothed map before plus `1 - s` times its own.
+    /// `s` times the smoothed map before plus `1 - s` times its own. Outside 0 to below 1, `smooth` is off.
     pub fn new(normalize: Normalize, smooth: f32) -> Self {
         Self {
             normalize,
-            smooth,
+            smooth: if (0.0..1.0).contains(&smooth) {
+                smooth
+            } else {
+                0.0
+            },
             smoothed: None,
             window: VecDeque::new(),
             cuts: SceneCuts::default(),
+            was_carried: false,
             flicker: Flicker::default(),
         }
     }
 
-    /// The map to draw for the frame at `pts_secs`, or `None` if nothing speaks for the target. Without a thumbnail the frame
-    /// was not looked at: it carries the last frame's map on.
+    /// The map of `class` to draw for the frame at `pts_secs`, or `None` if nothing speaks for the class. Without a thumbnail the
+    /// frame was not looked at: it carries the last frame's map on.
     pub fn next(
         &mut self,
         map: &Heatmap,
+        class: usize,
         thumbnail: Option<Thumbnail>,
         pts_secs: f64,
     ) -> Option<NormalizedHeatmap> {
         let is_carried = thumbnail.is_none();
-        let is_cut = thumbnail.is_some_and(|thumbnail| self.cuts.is_cut(thumbnail));
+        let is_neighbour = !self.was_carried;
+        let is_cut = thumbnail.is_some_and(|thumbnail| self.cuts.is_cut(thumbnail, is_neighbour));
+        self.was_carried = is_carried;
         if is_cut {
             self.smoothed = None;
             self.window.clear();
         }
-        let map = self.smooth(map, is_carried);
+        let map = self.smooth(map, class, is_carried);
         let scale = match self.normalize {
             Normalize::Frame => map.positive_maximum(),
             Normalize::Fixed(scale) => scale,
@@ -86,12 +97,15 @@ impl Temporal {
         self.flicker.score()
     }
 
-    fn smooth(&mut self, map: &Heatmap, is_carried: bool) -> Heatmap {
-        if self.smooth <= 0.0 {
+    /// Starts anew with another class, which the map before says nothing about, and where a value is no number.
+    fn smooth(&mut self, map: &Heatmap, class: usize, is_carried: bool) -> Heatmap {
+        let last = self.smoothed.take();
+        if self.smooth <= 0.0 || !map.values.iter().all(|value| value.is_finite()) {
             return map.clone();
         }
-        let smoothed = match self.smoothed.take() {
-            Some(last) if last.values.len() == map.values.len() => {
+        let fits = |last: &Heatmap| (last.width, last.height) == (map.width, map.height);
+        let smoothed = match last {
+            Some((last, of)) if of == class && fits(&last) => {
                 if is_carried {
                     last
                 } else {
@@ -104,7 +118,7 @@ impl Temporal {
             }
             _ => map.clone(),
         };
-        self.smoothed = Some(smoothed.clone());
+        self.smoothed = Some((smoothed.clone(), class));
         smoothed
     }
 
@@ -146,7 +160,7 @@ mod tests {
         frames
             .iter()
             .map(|(maximum, time)| {
-                let drawn = temporal.next(&map(*maximum), Some(grey(0.0)), *time);
+                let drawn = temporal.next(&map(*maximum), 0, Some(grey(0.0)), *time);
                 drawn.unwrap().values[1]
             })
             .collect()
@@ -164,7 +178,7 @@ mod tests {
     fn a_cut_makes_the_scale_and_the_smoothed_map_forget() {
         let mut temporal = Temporal::new(Normalize::Rolling, 0.5);
         let mut peak = |maximum: f32, value: f32, time: f64| {
-            let drawn = temporal.next(&map(maximum), Some(grey(value)), time);
+            let drawn = temporal.next(&map(maximum), 0, Some(grey(value)), time);
             drawn.unwrap().values[1]
         };
         assert_eq!(peak(8.0, 0.0, 0.0), 1.0);
@@ -178,11 +192,25 @@ mod tests {
     }
 
     #[test]
+    fn another_class_or_a_map_without_numbers_starts_smoothing_anew() {
+        let mut temporal = Temporal::new(Normalize::Fixed(8.0), 0.5);
+        let mut peak = |maximum: f32, class: usize| {
+            let drawn = temporal.next(&map(maximum), class, Some(grey(0.0)), 0.0);
+            drawn.map_or(0.0, |map| map.values[1])
+        };
+        assert_eq!(peak(8.0, 3), 1.0);
+        assert_eq!(peak(4.0, 5), 0.5);
+        assert_eq!(peak(8.0, 5), 0.75);
+        peak(f32::NAN, 5);
+        assert_eq!(peak(4.0, 5), 0.5);
+    }
+
+    #[test]
     fn a_frame_that_was_not_looked_at_does_not_move_the_smoothed_map() {
         let mut temporal = Temporal::new(Normalize::Fixed(8.0), 0.5);
-        assert!(temporal.next(&map(8.0), Some(grey(0.0)), 0.0).is_some());
-        let smoothed = temporal.next(&map(4.0), Some(grey(0.0)), 0.1);
-        let carried = temporal.next(&map(4.0), None, 0.2);
+        assert!(temporal.next(&map(8.0), 0, Some(grey(0.0)), 0.0).is_some());
+        let smoothed = temporal.next(&map(4.0), 0, Some(grey(0.0)), 0.1);
+        let carried = temporal.next(&map(4.0), 0, None, 0.2);
         assert_eq!(smoothed.unwrap().values, [0.0, 0.75]);
         assert_eq!(carried.unwrap().values, [0.0, 0.75]);
     }
@@ -230,12 +258,12 @@ mod tests {
     #[test]
     fn no_positive_evidence_draws_nothing() {
         let mut temporal = Temporal::new(Normalize::Rolling, 0.0);
-        assert!(temporal.next(&map(4.0), None, 0.0).is_some());
+        assert!(temporal.next(&map(4.0), 0, None, 0.0).is_some());
         let negative = Heatmap {
             width: 1,
             height: 1,
             values: vec![-1.0],
         };
-        assert_eq!(temporal.next(&negative, None, 0.1), None);
+        assert_eq!(temporal.next(&negative, 0, None, 0.1), None);
     }
 }

@@ -94,6 +94,7 @@ impl Golden {
 
 pub fn largest_difference(ours: &[f32], golden: &[f32]) -> f32 {
     assert_eq!(ours.len(), golden.len());
+    assert!(ours.iter().all(|value| value.is_finite()));
     ours.iter()
         .zip(golden)
         .map(|(a, b)| (a - b).abs())

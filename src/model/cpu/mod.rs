@@ -113,6 +113,9 @@ impl<E: Element> Executor<E> {
             return Ok(Arc::clone(backward));
         }
         let backward = Arc::new(Backward::load(self.isa, &self.file, &self.spec)?);
+        if let Some(bytes) = self.file.built_in_bytes() {
+            page_out(bytes);
+        }
         *slot = Some(Arc::clone(&backward));
         Ok(backward)
     }

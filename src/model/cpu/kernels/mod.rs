@@ -11,6 +11,8 @@
 //! Activations are *blocked*: `[channels / 16][row][column][16]`, so that a vector holds neighbouring channels of one pixel.
 //! This is one of the rooms where `unsafe` is allowed: everything that other modules see is safe.
 #![allow(unsafe_code)]
+// Elsewhere only scalar code runs.
+#![cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
