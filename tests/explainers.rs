@@ -42,13 +42,6 @@ fn explain(
         .unwrap()
 }
 
-/// The class of pytorch-grad-cam's maps.
-fn torch(photo: &str) -> (Golden, usize) {
-    let torch = Golden::open(&format!("torch_{photo}"));
-    let class = torch.class();
-    (torch, class)
-}
-
 fn check_equal(name: &str, ours: &[f32], expected: &[f32]) {
     let largest = expected.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let range = largest - expected.iter().copied().fold(f32::INFINITY, f32::min);
@@ -61,71 +54,72 @@ fn check_equal(name: &str, ours: &[f32], expected: &[f32]) {
     assert!(correlation >= LEAST_CORRELATION, "{name}: {correlation}");
 }
 
+/// Of a photo and a network: pytorch-grad-cam's maps, their class, the network and its pass.
+type Check<'a> = &'a dyn Fn(&str, &Golden, usize, &dyn Classifier, &Forward);
+
+/// With the layers that pytorch-grad-cam's maps are of.
+fn for_each_photo_and_model(layers: &[(&str, TargetLayer)], check: Check<'_>) {
+    let layers: Vec<TargetLayer> = layers.iter().map(|(_, layer)| *layer).collect();
+    for photo in PHOTOS {
+        let torch = Golden::open(&format!("torch_{photo}"));
+        let input = Golden::open(photo).input();
+        for model in models() {
+            let forward = model.forward(&input, &layers).unwrap();
+            check(photo, &torch, torch.class(), model, &forward);
+        }
+    }
+}
+
 #[test]
 fn methods_equal_pytorch_grad_cam() {
     let layers = ["layer2", "layer3", "layer4"].map(|name| (name, layer(name)));
-    for photo in PHOTOS {
-        let (torch, class) = torch(photo);
-        let input = Golden::open(photo).input();
-        for model in models() {
-            let forward = model
-                .forward(&input, &layers.map(|(_, layer)| layer))
-                .unwrap();
-            for (name, layer) in layers {
-                for (method, theirs) in [
-                    ("gradcam++", "GradCAMPlusPlus"),
-                    ("xgradcam", "XGradCAM"),
-                    ("hirescam", "HiResCAM"),
-                    ("layercam", "LayerCAM"),
-                ] {
-                    let map = explain(method, model, &forward, layer, class);
-                    let expected = torch.f32(&format!("{name}.{theirs}.raw"));
-                    let name = format!("{} {photo} {name} {method}", model.backend().isa);
-                    check_equal(&name, &map.values, &expected);
-                }
+    for_each_photo_and_model(&layers, &|photo, torch, class, model, forward| {
+        for (name, layer) in layers {
+            for (method, theirs) in [
+                ("gradcam++", "GradCAMPlusPlus"),
+                ("xgradcam", "XGradCAM"),
+                ("hirescam", "HiResCAM"),
+                ("layercam", "LayerCAM"),
+            ] {
+                let map = explain(method, model, forward, layer, class);
+                let expected = torch.f32(&format!("{name}.{theirs}.raw"));
+                let name = format!("{} {photo} {name} {method}", model.backend().isa);
+                check_equal(&name, &map.values, &expected);
             }
-            let map = explain("ablationcam", model, &forward, layer("layer4"), class);
-            let name = format!("{} {photo} ablationcam", model.backend().isa);
-            check_equal(&name, &map.values, &torch.f32("layer4.AblationCAM.raw"));
         }
-    }
+        let map = explain("ablationcam", model, forward, layer("layer4"), class);
+        let name = format!("{} {photo} ablationcam", model.backend().isa);
+        check_equal(&name, &map.values, &torch.f32("layer4.AblationCAM.raw"));
+    });
 }
 
 /// Up to the sign, which pytorch-grad-cam leaves to chance; ours agrees with the sum of the activations.
 #[test]
 fn principal_components_equal_pytorch_grad_cam_up_to_the_sign() {
     let layers = ["layer2", "layer3", "layer4"].map(|name| (name, layer(name)));
-    for photo in PHOTOS {
-        let (torch, class) = torch(photo);
-        let input = Golden::open(photo).input();
-        for model in models() {
-            let forward = model
-                .forward(&input, &layers.map(|(_, layer)| layer))
-                .unwrap();
-            for (name, layer) in layers {
-                let activations = forward.activations_of(layer).unwrap();
-                let mut sums = vec![0.0f32; activations.height * activations.width];
-                for plane in activations.planes() {
-                    sums.iter_mut()
-                        .zip(plane)
-                        .for_each(|(sum, value)| *sum += value);
+    for_each_photo_and_model(&layers, &|photo, torch, class, model, forward| {
+        for (name, layer) in layers {
+            let activations = forward.activations_of(layer).unwrap();
+            let mut sums = vec![0.0f32; activations.height * activations.width];
+            for plane in activations.planes() {
+                sums.iter_mut()
+                    .zip(plane)
+                    .for_each(|(sum, value)| *sum += value);
+            }
+            for (method, theirs) in [("eigencam", "EigenCAM"), ("eigengradcam", "EigenGradCAM")] {
+                let map = explain(method, model, forward, layer, class).values;
+                let dot =
+                    |a: &[f32], b: &[f32]| -> f32 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
+                assert!(dot(&map, &sums) > 0.0, "{photo} {name} {method}");
+                let mut expected = torch.f32(&format!("{name}.{theirs}.raw"));
+                if dot(&map, &expected) < 0.0 {
+                    expected.iter_mut().for_each(|value| *value = -*value);
                 }
-                for (method, theirs) in [("eigencam", "EigenCAM"), ("eigengradcam", "EigenGradCAM")]
-                {
-                    let map = explain(method, model, &forward, layer, class).values;
-                    let dot =
-                        |a: &[f32], b: &[f32]| -> f32 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
-                    assert!(dot(&map, &sums) > 0.0, "{photo} {name} {method}");
-                    let mut expected = torch.f32(&format!("{name}.{theirs}.raw"));
-                    if dot(&map, &expected) < 0.0 {
-                        expected.iter_mut().for_each(|value| *value = -*value);
-                    }
-                    let name = format!("{} {photo} {name} {method}", model.backend().isa);
-                    check_equal(&name, &map, &expected);
-                }
+                let name = format!("{} {photo} {name} {method}", model.backend().isa);
+                check_equal(&name, &map, &expected);
             }
         }
-    }
+    });
 }
 
 /// What a channel is worth to a logit, by computing the logit without it.

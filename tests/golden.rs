@@ -387,5 +387,6 @@ fn bf16_agrees_with_f32_on_the_sample_clip() {
     assert!(agreement.inputs > 40);
     // Where two classes are as good as equal, rounding decides.
     assert!(agreement.largest_gap < 0.25);
-    assert!(agreement.correlation > 0.99);
+    // Seen: 0.999993; 0.99994 when the first block rounded too.
+    assert!(agreement.correlation > 0.99998);
 }

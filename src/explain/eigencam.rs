@@ -43,8 +43,7 @@ impl Explainer for EigenGradCam {
         view: LayerView<'_>,
         target: Target,
     ) -> Result<Heatmap> {
-        let logit_weights = target.logit_weights(&view.forward.logits);
-        let gradient = ScoreGradient::of(model, view, &logit_weights)?;
+        let gradient = ScoreGradient::of_target(model, view, target)?;
         let mut products = Vec::with_capacity(view.activations.values.len());
         for (channel, plane) in view.activations.planes().enumerate() {
             for (cell, value) in plane.iter().enumerate() {

@@ -22,20 +22,14 @@ impl Explainer for GradCam {
         view: LayerView<'_>,
         target: Target,
     ) -> Result<Heatmap> {
-        let logit_weights = target.logit_weights(&view.forward.logits);
-        let gradient = ScoreGradient::of(model, view, &logit_weights)?;
+        let gradient = ScoreGradient::of_target(model, view, target)?;
         Ok(gradcam_map(view, &gradient))
     }
 }
 
 /// Grad-CAM's map of any score.
 pub(super) fn gradcam_map(view: LayerView<'_>, gradient: &ScoreGradient) -> Heatmap {
-    weighted_sum(view.activations, |channel, plane| {
-        let sum: f64 = (0..plane.len())
-            .map(|cell| gradient.at(channel, cell))
-            .sum();
-        sum / plane.len() as f64
-    })
+    weighted_sum(view.activations, |channel, _| gradient.mean(channel))
 }
 
 #[cfg(test)]

@@ -56,8 +56,7 @@ impl Explainer for GradCamPlusPlus {
         target: Target,
     ) -> Result<Heatmap> {
         check_logit(self, target.score)?;
-        let logit_weights = target.logit_weights(&view.forward.logits);
-        let gradient = ScoreGradient::of(model, view, &logit_weights)?;
+        let gradient = ScoreGradient::of_target(model, view, target)?;
         Ok(weighted_sum(view.activations, |channel, plane| {
             let sum = plane_sum(plane);
             let cells = 0..plane.len();

@@ -1,7 +1,7 @@
 //! The gradient of a score with respect to a layer, and the sums that methods make of it.
 
 use crate::error::Result;
-use crate::explain::LayerView;
+use crate::explain::{LayerView, Target};
 use crate::heatmap::Heatmap;
 use crate::model::{Activations, Classifier};
 
@@ -16,6 +16,18 @@ pub(super) enum ScoreGradient {
 }
 
 impl ScoreGradient {
+    /// Of the target's score.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub(super) fn of_target(
+        model: &dyn Classifier,
+        view: LayerView<'_>,
+        target: Target,
+    ) -> Result<Self> {
+        Self::of(model, view, &target.logit_weights(&view.forward.logits))
+    }
+
     /// Of `sum_j logit_weights[j] * logit_j`.
     ///
     /// # Errors
@@ -37,6 +49,17 @@ impl ScoreGradient {
         let weights: Vec<f32> = logit_weights.iter().map(|weight| *weight as f32).collect();
         let gradient = model.backpropagate(view.forward, view.layer, &weights)?;
         Ok(Self::PerCell(gradient))
+    }
+
+    /// Mean over space of a channel.
+    pub(super) fn mean(&self, channel: usize) -> f64 {
+        match self {
+            Self::PerChannel(values) => values[channel],
+            Self::PerCell(all) => {
+                let cells = all.height * all.width;
+                plane_sum(&all.values[channel * cells..][..cells]) / cells as f64
+            }
+        }
     }
 
     /// At one cell of a channel.

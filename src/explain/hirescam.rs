@@ -24,8 +24,7 @@ impl Explainer for HiResCam {
         view: LayerView<'_>,
         target: Target,
     ) -> Result<Heatmap> {
-        let logit_weights = target.logit_weights(&view.forward.logits);
-        let gradient = ScoreGradient::of(model, view, &logit_weights)?;
+        let gradient = ScoreGradient::of_target(model, view, target)?;
         Ok(sum_over_channels(
             view.activations,
             |channel, cell, value| gradient.at(channel, cell) * value,

@@ -21,8 +21,7 @@ impl Explainer for LayerCam {
         view: LayerView<'_>,
         target: Target,
     ) -> Result<Heatmap> {
-        let logit_weights = target.logit_weights(&view.forward.logits);
-        let gradient = ScoreGradient::of(model, view, &logit_weights)?;
+        let gradient = ScoreGradient::of_target(model, view, target)?;
         Ok(sum_over_channels(
             view.activations,
             |channel, cell, value| gradient.at(channel, cell).max(0.0) * value,

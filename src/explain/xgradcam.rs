@@ -26,8 +26,7 @@ impl Explainer for XGradCam {
         view: LayerView<'_>,
         target: Target,
     ) -> Result<Heatmap> {
-        let logit_weights = target.logit_weights(&view.forward.logits);
-        let gradient = ScoreGradient::of(model, view, &logit_weights)?;
+        let gradient = ScoreGradient::of_target(model, view, target)?;
         Ok(weighted_sum(view.activations, |channel, plane| {
             let cells = plane.iter().enumerate();
             let products: f64 = cells

@@ -90,10 +90,7 @@ impl<E: Element> Executor<E> {
         }
         let fully_connected = FullyConnected::load(&file, &spec)?;
         let network = Network::load(isa, &file, &spec)?;
-        // All is packed now: the program's own copy of the weights need not stay in memory.
-        if let Some(bytes) = file.built_in_bytes() {
-            page_out(bytes);
-        }
+        release(&file);
         Ok(Self {
             fully_connected,
             isa,
@@ -113,9 +110,7 @@ impl<E: Element> Executor<E> {
             return Ok(Arc::clone(backward));
         }
         let backward = Arc::new(Backward::load(self.isa, &self.file, &self.spec)?);
-        if let Some(bytes) = self.file.built_in_bytes() {
-            page_out(bytes);
-        }
+        release(&self.file);
         *slot = Some(Arc::clone(&backward));
         Ok(backward)
     }
@@ -170,6 +165,13 @@ impl<E: Element> Classifier for Executor<E> {
         self.backward()?
             .gradient(&forward.masks, layer, logit_weights, &self.fully_connected)
             .ok_or_else(|| error("the forward pass kept nothing for a gradient at this layer"))
+    }
+}
+
+/// Once weights are packed, the program's own copy of them need not stay in memory.
+fn release(file: &WeightFile) {
+    if let Some(bytes) = file.built_in_bytes() {
+        page_out(bytes);
     }
 }
 
