@@ -10,7 +10,7 @@
 //! The modules stand in that order. [`pipeline::run`] wires them together; each can be used by itself:
 //!
 //! ```no_run
-//! use gradcam_video::explain::{Explainer, GradCam, LayerView, Score, Target};
+//! use gradcam_video::explain::{Explainer, GradCam, LayerView, Queries, Score, Target};
 //! use gradcam_video::model::{self, Precision, WeightFile, ranked};
 //! use gradcam_video::preprocess::{Preprocessor, ResizePolicy};
 //! use gradcam_video::source::{FrameSource, StillSource};
@@ -25,9 +25,10 @@
 //!     let layer = model.spec().layer_by_name("layer4")?;
 //!     let forward = model.forward(&input, &[layer])?;
 //!     let top = ranked(&forward.logits)[0];
-//!     let view = LayerView { layer, activations: &forward.activations[0], forward: &forward };
-//!     let target = Target { class: top.index, score: Score::Logit };
-//!     let heatmap = GradCam.explain(&*model, view, target)?;
+//!     let activations = &forward.activations[0];
+//!     let view = LayerView { layer, activations, forward: &forward, input: &input };
+//!     let target = Target::new(top.index, Score::Logit);
+//!     let heatmap = GradCam.explain(&Queries::new(&*model), view, target)?;
 //!     println!("{}: {:?}", model.spec().labels.name(top.index), heatmap.values);
 //! }
 //! # Ok(())
@@ -49,6 +50,8 @@ pub mod preprocess;
 pub mod model;
 
 pub mod explain;
+
+pub mod evaluate;
 
 pub mod temporal;
 

@@ -17,6 +17,8 @@ pub enum ResizePolicy {
     Crop,
     /// The whole frame, its shape kept, on a square of the mean colour.
     Letterbox,
+    /// As [`Stretch`](Self::Stretch), but each pixel is one of the frame's, not a mean of several: what Keras' `load_img` does.
+    Nearest,
 }
 
 impl ResizePolicy {
@@ -26,7 +28,14 @@ impl ResizePolicy {
             Self::Stretch => "stretch",
             Self::Crop => "crop",
             Self::Letterbox => "letterbox",
+            Self::Nearest => "nearest",
         }
+    }
+
+    /// The opposite of [`name`](Self::name).
+    pub fn named(name: &str) -> Option<Self> {
+        let all = [Self::Stretch, Self::Crop, Self::Letterbox, Self::Nearest];
+        all.into_iter().find(|policy| policy.name() == name)
     }
 
     /// Where the model's square of `size` pixels takes its content from, for a coded frame of `width` x `height`.
@@ -39,7 +48,7 @@ impl ResizePolicy {
             y1: h,
         };
         match self {
-            Self::Stretch => Geometry {
+            Self::Stretch | Self::Nearest => Geometry {
                 source: whole,
                 inner: [0, 0, size, size],
             },
@@ -106,10 +115,15 @@ pub struct Preprocessor {
 impl Preprocessor {
     /// A preprocessor for one model.
     pub fn new(policy: ResizePolicy, spec: &ModelSpec) -> Self {
+        Self::to_size(policy, spec.input_size, spec.normalization)
+    }
+
+    /// A preprocessor for any model whose input is a square of `size` pixels.
+    pub fn to_size(policy: ResizePolicy, size: usize, normalization: Normalization) -> Self {
         Self {
             policy,
-            normalization: spec.normalization,
-            size: spec.input_size,
+            normalization,
+            size,
             resizer: Resizer::new(),
         }
     }
@@ -187,6 +201,14 @@ impl Preprocessor {
             )
             .at_stage(Stage::Preprocess)
         };
+        if self.policy == ResizePolicy::Nearest {
+            let picked = nearest(plane, crop, width, height);
+            let unit = f32::from(1u16 << (bit_depth - 8));
+            let samples = picked.map(|samples| samples.into_iter().map(|sample| sample / unit));
+            return samples
+                .map(Iterator::collect)
+                .ok_or_else(|| failed(&"it is empty or too short"));
+        }
         let (bytes, pixel_type): (&[u8], _) = match &plane.samples {
             Samples::U8(samples) => (samples, PixelType::U8),
             Samples::U16(samples) => (bytemuck::cast_slice(samples), PixelType::U16),
@@ -223,6 +245,32 @@ impl Preprocessor {
             }
         })
     }
+}
+
+/// The samples that PIL's `NEAREST` picks: positions are summed up in f64, which differs from multiplying where a position falls on
+/// an edge between two samples. None if a sample is missing.
+fn nearest(plane: &Plane, crop: RectInFrame, width: usize, height: usize) -> Option<Vec<f32>> {
+    let positions = |start: f64, end: f64, count: usize, limit: usize| -> Vec<usize> {
+        let step = (end - start) / count as f64;
+        let mut position = start + step * 0.5;
+        (0..count)
+            .map(|_| {
+                let index = (position as usize).min(limit.saturating_sub(1));
+                position += step;
+                index
+            })
+            .collect()
+    };
+    let columns = positions(crop.x0, crop.x1, width, plane.width);
+    let rows = positions(crop.y0, crop.y1, height, plane.height);
+    let sample = |index: usize| match &plane.samples {
+        Samples::U8(samples) => samples.get(index).map(|sample| f32::from(*sample)),
+        Samples::U16(samples) => samples.get(index).map(|sample| f32::from(*sample)),
+    };
+    rows.iter()
+        .flat_map(|row| columns.iter().map(move |column| row * plane.width + column))
+        .map(sample)
+        .collect()
 }
 
 /// Planes in 8-bit units to RGB in 0..=255.

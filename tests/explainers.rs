@@ -5,9 +5,11 @@
 mod golden_data;
 
 use golden_data::{EXECUTORS, Golden, MODEL, correlation, largest_difference};
-use gradcam_video::explain::{LayerView, Score, Target, method_by_name};
+use gradcam_video::explain::{
+    Explainer, LayerView, Queries, Request, Score, ScoreCam, Target, TargetChoice, method_by_name,
+};
 use gradcam_video::heatmap::Heatmap;
-use gradcam_video::model::{Classifier, Forward, TargetLayer, softmax};
+use gradcam_video::model::{Classifier, Forward, ModelInput, TargetLayer, softmax};
 
 /// Photos whose maps pytorch-grad-cam made.
 const PHOTOS: [&str; 2] = ["catdog", "chelsea"];
@@ -23,6 +25,7 @@ fn layer(name: &str) -> TargetLayer {
     MODEL.spec().layer_by_name(name).unwrap()
 }
 
+/// For methods that do not look at the picture itself.
 fn explain(
     method: &str,
     model: &dyn Classifier,
@@ -30,16 +33,13 @@ fn explain(
     layer: TargetLayer,
     class: usize,
 ) -> Heatmap {
-    let view = LayerView {
-        layer,
-        activations: forward.activations_of(layer).unwrap(),
-        forward,
+    let nothing = ModelInput {
+        size: 0,
+        values: Vec::new(),
     };
-    let score = Score::Logit;
     let method = method_by_name(method).unwrap();
-    method
-        .explain(model, view, Target { class, score })
-        .unwrap()
+    let target = Target::new(class, Score::Logit);
+    golden_data::explain(method, model, (&nothing, forward), layer, target)
 }
 
 fn check_equal(name: &str, ours: &[f32], expected: &[f32]) {
@@ -206,6 +206,122 @@ fn finercam_is_gradcam_of_the_difference_to_the_nearest_classes() {
     }
 }
 
+/// At an inner layer by autograd's only rival: the rest of the network on activations without the channel, in candle.
+#[test]
+fn ablationcam_at_an_inner_layer_runs_the_rest_of_the_network() {
+    let executor = &**EXECUTORS.last().unwrap();
+    let golden = Golden::open("catdog");
+    // The last block: few, cheap passes behind it.
+    let layer = layer("layer4.1");
+    let target = Target::new(golden.class(), Score::Logit);
+    let exact = MODEL.forward(&golden.input(), &[layer]).unwrap();
+    let activations = exact.activations_of(layer).unwrap();
+    let cells = activations.height * activations.width;
+    // The largest channels, and one that is off: with all others at zero weight they make a map that can be compared.
+    let mut channels: Vec<usize> = (0..activations.channels).collect();
+    let sum =
+        |channel: usize| -> f32 { activations.values[channel * cells..][..cells].iter().sum() };
+    channels.sort_by(|a, b| sum(*b).total_cmp(&sum(*a)));
+    channels.truncate(24);
+    let mut few = activations.clone();
+    for channel in 0..few.channels {
+        if !channels.contains(&channel) {
+            few.values[channel * cells..][..cells].fill(0.0);
+        }
+    }
+    let whole = f64::from(MODEL.head(layer, &few).unwrap()[target.class]);
+    let logits = MODEL.head(layer, activations).unwrap();
+    assert!(largest_difference(&logits, &exact.logits) < 1e-4);
+    assert!(largest_difference(&executor.head(layer, activations).unwrap(), &logits) < 1e-3);
+    let scale = f64::from(exact.logits[target.class]).abs();
+    let mut expected = vec![0.0f64; cells];
+    for channel in channels {
+        let mut ablated = few.clone();
+        ablated.values[channel * cells..][..cells].fill(0.0);
+        let without = f64::from(MODEL.head(layer, &ablated).unwrap()[target.class]);
+        let plane = &few.values[channel * cells..][..cells];
+        for (sum, value) in expected.iter_mut().zip(plane) {
+            *sum += (whole - without) / scale * f64::from(*value);
+        }
+    }
+    let expected: Vec<f32> = expected.iter().map(|value| *value as f32).collect();
+    let view = LayerView {
+        layer,
+        activations: &few,
+        forward: &exact,
+        input: &golden.input(),
+    };
+    let method = method_by_name("ablationcam").unwrap();
+    let queries = Queries::new(executor).with_threads(2);
+    let map = method.explain(&queries, view, target).unwrap();
+    check_equal("ablationcam layer4.1", &map.values, &expected);
+}
+
+#[test]
+fn the_head_continues_any_layer() {
+    let executor = &**EXECUTORS.last().unwrap();
+    let golden = Golden::open("chelsea");
+    let spec = MODEL.spec();
+    let layers = spec.target_layers();
+    let forward = executor.forward(&golden.input(), &layers).unwrap();
+    for (layer, activations) in layers.iter().zip(&forward.activations) {
+        let logits = executor.head(*layer, activations).unwrap();
+        let difference = largest_difference(&logits, &forward.logits);
+        assert!(
+            difference < 1e-3,
+            "{}: {difference}",
+            spec.layer_name(*layer)
+        );
+        let mut wrong = activations.clone();
+        wrong.channels += 1;
+        assert!(executor.head(*layer, &wrong).is_err());
+    }
+}
+
+/// Over the strongest channels; pytorch-grad-cam's weights of all channels are a softmax, so that those of a part of them stand in the same
+/// ratios.
+#[test]
+fn scorecam_weighs_channels_as_pytorch_grad_cam() {
+    let executor = &**EXECUTORS.last().unwrap();
+    let layer = layer("layer4");
+    let golden = Golden::open("catdog");
+    let torch = Golden::open("torch_catdog");
+    let forward = executor.forward(&golden.input(), &[layer]).unwrap();
+    let activations = forward.activations_of(layer).unwrap();
+    let sum = |channel: usize| -> f32 { activations.values[channel * 49..][..49].iter().sum() };
+    let mut channels: Vec<usize> = (0..activations.channels).collect();
+    channels.sort_by(|a, b| sum(*b).total_cmp(&sum(*a)));
+    let weights = torch.f32("layer4.ScoreCAM.weights");
+    let total: f64 = channels[..48]
+        .iter()
+        .map(|channel| f64::from(weights[*channel]))
+        .sum();
+    let mut expected = vec![0.0f64; 49];
+    for channel in &channels[..48] {
+        let weight = f64::from(weights[*channel]) / total;
+        for (sum, value) in expected
+            .iter_mut()
+            .zip(&activations.values[channel * 49..][..49])
+        {
+            *sum += weight * f64::from(*value);
+        }
+    }
+    let expected: Vec<f32> = expected.iter().map(|value| *value as f32).collect();
+    let view = LayerView {
+        layer,
+        activations,
+        forward: &forward,
+        input: &golden.input(),
+    };
+    let queries = Queries::new(executor)
+        .with_threads(2)
+        .with_sampling(Some(48), 0);
+    let map = ScoreCam
+        .explain(&queries, view, Target::new(torch.class(), Score::Logit))
+        .unwrap();
+    check_equal("scorecam", &map.values, &expected);
+}
+
 #[test]
 fn at_the_last_layer_three_methods_are_one() {
     let model = &**EXECUTORS.last().unwrap();
@@ -222,15 +338,23 @@ fn at_the_last_layer_three_methods_are_one() {
 #[test]
 fn what_does_not_go_together_is_refused() {
     let spec = MODEL.spec();
-    let check = |method: &str, layer_name: &str, score| {
+    let check = |method: &str, score, contrast| {
         let method = method_by_name(method).unwrap();
-        method.check(spec, &[layer(layer_name)], score).is_ok()
+        let request = Request {
+            targets: vec![TargetChoice::Top1],
+            score,
+            contrast,
+            layers: vec![layer("layer3")],
+        };
+        method.check(spec, &request).is_ok()
     };
-    assert!(check("gradcam", "layer3", Score::Softmax));
-    assert!(check("ablationcam", "layer4", Score::Logit));
-    assert!(!check("ablationcam", "layer3", Score::Logit));
+    assert!(check("gradcam", Score::Softmax, Some(3)));
+    assert!(check("ablationcam", Score::Logit, Some(3)));
     for method in ["ablationcam", "finercam", "gradcam++"] {
-        assert!(!check(method, "layer4", Score::Softmax), "{method}");
+        assert!(!check(method, Score::Softmax, None), "{method}");
+    }
+    for method in ["eigencam", "finercam"] {
+        assert!(!check(method, Score::Logit, Some(3)), "{method}");
     }
     let line = method_by_name("gradcam+").unwrap_err().one_line();
     assert!(

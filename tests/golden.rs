@@ -5,9 +5,10 @@
 mod golden_data;
 
 use golden_data::{
-    EXECUTORS, Golden, MODEL, WEIGHTS, all_models, correlation, largest_difference, normalized,
+    EXECUTORS, Golden, MODEL, WEIGHTS, all_models, correlation, explain, largest_difference,
+    normalized,
 };
-use gradcam_video::explain::{Explainer, GradCam, LayerView, Score, Target};
+use gradcam_video::explain::{GradCam, Score, Target};
 use gradcam_video::frame::{Orientation, Picture};
 use gradcam_video::heatmap::Heatmap;
 use gradcam_video::model::cpu::{self, Isa};
@@ -54,15 +55,8 @@ fn gradcam(
     golden: &Golden,
     score: Score,
 ) -> Heatmap {
-    let view = LayerView {
-        layer,
-        activations: forward.activations_of(layer).unwrap(),
-        forward,
-    };
-    let class = golden.class();
-    GradCam
-        .explain(model, view, Target { class, score })
-        .unwrap()
+    let target = Target::new(golden.class(), score);
+    explain(&GradCam, model, (&golden.input(), forward), layer, target)
 }
 
 #[test]
@@ -201,10 +195,7 @@ fn the_closed_form_equals_autograd_at_the_last_layer() {
     let forward = MODEL.forward(&golden.input(), &[layer]).unwrap();
     let activations = &forward.activations[0];
     for score in [Score::Logit, Score::Softmax] {
-        let target = Target {
-            class: golden.class(),
-            score,
-        };
+        let target = Target::new(golden.class(), score);
         let closed = gradcam(&*MODEL, &forward, layer, &golden, score);
         let weights: Vec<f32> = target
             .logit_weights(&forward.logits)
@@ -339,14 +330,8 @@ fn compare_bf16(inputs: impl Iterator<Item = ModelInput>) -> Agreement {
         let top = |forward: &Forward| ranked(&forward.logits)[0].index;
         let (class, other) = (top(&exact), top(&rounded));
         let map = |model, forward| {
-            let view = LayerView {
-                layer,
-                activations: Forward::activations_of(forward, layer).unwrap(),
-                forward,
-            };
-            let score = Score::Logit;
-            let target = Target { class, score };
-            GradCam.explain(model, view, target).unwrap().values
+            let target = Target::new(class, Score::Logit);
+            explain(&GradCam, model, (&input, forward), layer, target).values
         };
         agreement.inputs += 1;
         agreement.different += usize::from(class != other);

@@ -6,16 +6,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use gradcam_video::explain::{GradCam, Score, TargetChoice};
+use gradcam_video::explain::{
+    Explainer, GradCam, LayerView, Queries, Request, Target, TargetChoice,
+};
 use gradcam_video::frame::{
     ColorModel, ColorSpec, Frame, FrameIndex, Orientation, Picture, PictureFormat, Pts, TimeBase,
 };
+use gradcam_video::heatmap::Heatmap;
 use gradcam_video::model::{
     Activations, Backend, Classifier, Forward, FullyConnected, Labels, ModelInput, ModelSpec,
     Normalization, Precision, TargetLayer,
 };
 use gradcam_video::pipeline::{
-    self, CancelToken, Job, Options, Progress, Reporter, SilentReporter, Summary,
+    self, CancelToken, Explaining, Job, Maps, Options, Progress, Reporter, SilentReporter, Summary,
 };
 use gradcam_video::preprocess::ResizePolicy;
 use gradcam_video::records::{RecordsFormat, RecordsHeader, RecordsWriter};
@@ -182,6 +185,10 @@ impl Classifier for ToyModel {
         ))
     }
 
+    fn head(&self, _: TargetLayer, _: &Activations) -> Result<Vec<f32>> {
+        Err(Error::new(ErrorKind::Compute, "the toy has no head"))
+    }
+
     fn backpropagate(
         &self,
         forward: &Forward,
@@ -262,9 +269,12 @@ struct Setup {
     sink_delay: Duration,
     cancel_at: Option<u64>,
     is_cancelled_at_once: bool,
+    cancel: Option<CancelToken>,
     workers: usize,
     stride: u64,
-    target: TargetChoice,
+    targets: Vec<TargetChoice>,
+    explainer: &'static dyn Explainer,
+    hold: f64,
     top_k: usize,
 }
 
@@ -278,9 +288,12 @@ impl Default for Setup {
             sink_delay: Duration::ZERO,
             cancel_at: None,
             is_cancelled_at_once: false,
+            cancel: None,
             workers: 3,
             stride: 1,
-            target: TargetChoice::Top1,
+            targets: vec![TargetChoice::Top1],
+            explainer: &GradCam,
+            hold: 0.0,
             top_k: 2,
         }
     }
@@ -302,26 +315,27 @@ impl Setup {
         let delivered = Arc::new(AtomicU64::new(0));
         let written = Arc::new(Mutex::new(Written::default()));
         let bytes = SharedBytes::default();
-        let cancel = CancelToken::new();
+        let cancel = self.cancel.unwrap_or_default();
         if self.is_cancelled_at_once {
             cancel.cancel();
         }
         let header = RecordsHeader {
             header: true,
-            version: String::new(),
-            input: String::new(),
             size: [WIDTH, HEIGHT],
-            rotation: 0,
-            resize: String::new(),
-            layer: String::new(),
-            method: String::new(),
-            score: String::new(),
-            precision: String::new(),
-            weights_sha256: String::new(),
+            ..RecordsHeader::default()
         };
         let job = Job {
-            model: &self.model,
-            explainer: &GradCam,
+            maps: Maps::Explained(Explaining {
+                request: Request {
+                    targets: self.targets,
+                    ..Explaining::new(&self.model, self.explainer).request
+                },
+                top_k: self.top_k,
+                stride: self.stride,
+                hold: self.hold,
+                workers: self.workers,
+                ..Explaining::new(&self.model, self.explainer)
+            }),
             source: Box::new(ToySource {
                 info: SourceInfo {
                     width: WIDTH,
@@ -342,15 +356,17 @@ impl Setup {
                 fault: self.source_fault,
                 delivered: delivered.clone(),
             }),
-            renderer: Renderer::new(
-                RenderOptions::default(),
-                WIDTH,
-                HEIGHT,
-                FORMAT,
-                COLOR,
-                Orientation::default(),
-            )
-            .unwrap(),
+            renderer: Some(
+                Renderer::new(
+                    RenderOptions::default(),
+                    WIDTH,
+                    HEIGHT,
+                    FORMAT,
+                    COLOR,
+                    Orientation::default(),
+                )
+                .unwrap(),
+            ),
             sink: Box::new(ToySink {
                 written: written.clone(),
                 delivered,
@@ -363,16 +379,9 @@ impl Setup {
                     .unwrap(),
             ),
             options: Options {
-                target: self.target,
-                score: Score::Logit,
-                layers: vec![self.model.spec.last_layer()],
-                layer_name: "layer4".into(),
-                top_k: self.top_k,
                 resize: ResizePolicy::Stretch,
                 normalize: Normalize::Frame,
                 smooth: 0.0,
-                stride: self.stride,
-                workers: self.workers,
             },
         };
         let result = pipeline::run(job, reporter, &cancel);
@@ -602,7 +611,7 @@ fn without_positive_evidence_the_plain_frame_is_drawn_and_flagged() {
 #[test]
 fn a_fixed_class_is_explained_in_every_frame() {
     let outcome = Setup {
-        target: TargetChoice::Class(1),
+        targets: vec![TargetChoice::Class(1)],
         frames: 3,
         top_k: 1,
         ..Setup::default()
@@ -618,7 +627,7 @@ fn a_fixed_class_is_explained_in_every_frame() {
         );
     }
     let outcome = Setup {
-        target: TargetChoice::Class(2),
+        targets: vec![TargetChoice::Class(2)],
         ..Setup::default()
     }
     .run();
@@ -671,4 +680,101 @@ fn progress_is_reported_for_every_frame_in_order() {
     .unwrap();
     let expected: Vec<_> = (1..=3).map(|done| (done, "alpha".to_owned())).collect();
     assert_eq!(*recorder.0.lock().unwrap(), expected);
+}
+
+/// Many passes per frame.
+#[derive(Debug)]
+struct Patient;
+
+impl Explainer for Patient {
+    fn name(&self) -> &'static str {
+        "patient"
+    }
+
+    fn makes_many_passes(&self, _: &ModelSpec, _: &[TargetLayer]) -> bool {
+        true
+    }
+
+    fn explain(
+        &self,
+        queries: &Queries<'_>,
+        view: LayerView<'_>,
+        target: Target,
+    ) -> Result<Heatmap> {
+        let scores = queries.scores(50, target, |_| {
+            std::thread::sleep(Duration::from_millis(1));
+            view.input.clone()
+        })?;
+        Ok(Heatmap {
+            width: 1,
+            height: 1,
+            values: vec![scores[0] as f32],
+        })
+    }
+}
+
+#[test]
+fn passes_of_one_frame_are_shared_reported_and_given_up_when_cancelled() {
+    struct Stopper {
+        cancel: Mutex<Option<CancelToken>>,
+        passes: AtomicU64,
+        threads: Mutex<std::collections::HashSet<Option<String>>>,
+    }
+    impl Reporter for Stopper {
+        fn frame_done(&self, _: Progress<'_>) {}
+        fn pass_done(&self, done: usize, total: usize) {
+            assert!(done <= total && total == 50);
+            let name = std::thread::current().name().map(str::to_owned);
+            self.threads.lock().unwrap().insert(name);
+            // In the middle of the third frame.
+            if self.passes.fetch_add(1, Ordering::SeqCst) == 125
+                && let Some(cancel) = &*self.cancel.lock().unwrap()
+            {
+                cancel.cancel();
+            }
+        }
+    }
+    let cancel = CancelToken::new();
+    let stopper = Stopper {
+        cancel: Mutex::new(Some(cancel.clone())),
+        passes: AtomicU64::new(0),
+        threads: Mutex::default(),
+    };
+    let setup = Setup {
+        explainer: &Patient,
+        cancel: Some(cancel),
+        ..Setup::default()
+    };
+    let outcome = setup.run_with(&stopper);
+    let summary = outcome.result.unwrap();
+    assert!(summary.was_cancelled);
+    assert_eq!(summary.frames_out, 2, "the third frame was given up");
+    assert!(outcome.written.lock().unwrap().is_finished);
+    assert_eq!(
+        stopper.threads.lock().unwrap().len(),
+        3,
+        "three threads share one frame"
+    );
+}
+
+#[test]
+fn several_classes_are_as_many_records_of_a_frame() {
+    let outcome = Setup {
+        targets: vec![TargetChoice::Class(1), TargetChoice::Class(0)],
+        frames: 2,
+        ..Setup::default()
+    }
+    .run();
+    let records = records(&outcome);
+    let seen: Vec<_> = records
+        .iter()
+        .map(|record| {
+            (
+                record["frame"].as_u64().unwrap(),
+                record["target"]["label"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(seen, [(0, "beta"), (0, "alpha"), (1, "beta"), (1, "alpha")]);
+    assert_ne!(records[0]["heatmap"], records[1]["heatmap"]);
 }

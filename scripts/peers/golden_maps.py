@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import numpy as np
 import torch
-from pytorch_grad_cam import AblationCAM, EigenCAM, EigenGradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, XGradCAM
+from pytorch_grad_cam import AblationCAM, EigenCAM, EigenGradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, ScoreCAM, XGradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from safetensors.numpy import load_file, save_file
 from torch import nn
@@ -18,6 +18,8 @@ from model_torch import resnet50_v1
 # Photo and class.
 CASES = {"catdog": 243, "chelsea": 285}
 METHODS = (EigenCAM, EigenGradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, XGradCAM)
+# Score-CAM runs a pass per channel: minutes.
+SCORE_CAM_PHOTO = "catdog"
 LAYERS = ("layer2", "layer3", "layer4")
 
 
@@ -38,6 +40,19 @@ def raw_map(method, model, layer, x, category):
     return np.ascontiguousarray(result)
 
 
+def score_cam(model, x, category):
+    kept = []
+
+    class Keeping(ScoreCAM):
+        def get_cam_weights(self, *args, **kwargs):
+            weights = super().get_cam_weights(*args, **kwargs)
+            kept.append(np.asarray(weights, np.float32)[0])
+            return weights
+
+    raw = raw_map(Keeping, model, model.layer4[-1], x, category)
+    return raw, np.ascontiguousarray(kept[0])
+
+
 def main():
     model = resnet50_v1()
     # Ablation runs a pass per channel: of the last block and the head, which see the same numbers.
@@ -52,6 +67,8 @@ def main():
         with torch.no_grad():
             before = nn.Sequential(*list(model.children())[:7], model.layer4[0], model.layer4[1])(x)
         maps["layer4.AblationCAM.raw"] = raw_map(AblationCAM, tail, tail[0], before, category)
+        if photo == SCORE_CAM_PHOTO:
+            maps["layer4.ScoreCAM.raw"], maps["layer4.ScoreCAM.weights"] = score_cam(model, x, category)
         metadata = {
             "photo": photo,
             "class": str(category),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
-use gradcam_video::explain::{Explainer, METHODS, method_by_name};
+use gradcam_video::explain::{Explainer, METHODS, Score, method_by_name};
 use gradcam_video::model::Precision;
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 usage; 3 finished, but some input was damaged; \
@@ -23,6 +23,8 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Draw again from records, without the network: another palette, blend, layout or scale
+    Render(Box<RenderArgs>),
     /// Print the model's layer table: name, output shape, parameters, connected to
     Summary(SummaryArgs),
     /// Measure how fast this machine explains: CPU time per frame, frames per second
@@ -40,36 +42,24 @@ pub(super) struct ExplainArgs {
     #[arg(required = true)]
     pub(super) output: Option<OsString>,
 
-    /// Explainer
-    #[arg(
-        long,
-        value_parser = PossibleValuesParser::new(METHODS.map(|method| method.name()))
-            .try_map(|name| method_by_name(&name)),
-        default_value = "gradcam",
-        help_heading = "Explanation"
-    )]
-    pub(super) method: &'static dyn Explainer,
-    /// Target layer by torchvision's (layer3, layer4.1) or Keras' name (conv5_block3_out); several, separated by commas, are
-    /// averaged
-    #[arg(
-        long,
-        value_name = "LAYER,...",
-        default_value = "layer4",
-        value_delimiter = ',',
-        help_heading = "Explanation"
-    )]
-    pub(super) layer: Vec<String>,
-    /// Class to explain: `top1` for each frame's own, or an index, name (tabby) or WordNet id (n02123045)
-    #[arg(long, default_value = "top1", help_heading = "Explanation")]
-    pub(super) class: String,
-    /// What is differentiated: the class's logit (the paper's way) or its softmax probability
+    /// Reproduce a well-known walk-through exactly: `keras` resizes an image to its nearest pixels, explains the probability, and adds 0.4 times
+    /// the interpolated colours to the image
     #[arg(
         long,
         value_enum,
-        default_value = "logit",
+        conflicts_with_all = ["method", "layer", "score", "contrast", "resize", "layout", "colormap", "alpha", "threshold", "normalize"],
         help_heading = "Explanation"
     )]
-    pub(super) score: ScoreArg,
+    pub(super) recipe: Option<RecipeArg>,
+    #[command(flatten)]
+    pub(super) method: MethodArgs,
+    /// Class to explain: `top1` for each frame's own, or an index, name (tabby) or WordNet id (n02123045); given several times, the maps
+    /// stand side by side
+    #[arg(long, default_value = "top1", help_heading = "Explanation")]
+    pub(super) class: Vec<String>,
+    /// Explain why the class and not this one: the difference of the two scores
+    #[arg(long, value_name = "CLASS", help_heading = "Explanation")]
+    pub(super) contrast: Option<String>,
     /// How a frame becomes the model's square
     #[arg(
         long,
@@ -81,6 +71,10 @@ pub(super) struct ExplainArgs {
     /// Explain every Nth frame; the others reuse the last map
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Explanation")]
     pub(super) stride: u64,
+    /// How much more probable another class must be before a frame of a video is explained for it instead of the class before, 0 to 1; 0
+    /// explains every frame's own top class [default: 0.05, images 0]
+    #[arg(long, value_name = "MARGIN", help_heading = "Explanation")]
+    pub(super) hold: Option<f64>,
     /// Start of the range, as ffmpeg writes it: 12.5, 1:02.5, 00:01:02.5, 1500ms
     #[arg(long, value_name = "TIME", help_heading = "Explanation")]
     pub(super) start: Option<String>,
@@ -91,6 +85,92 @@ pub(super) struct ExplainArgs {
     /// Classes listed in the label; 0 draws none
     #[arg(long, value_name = "K", default_value_t = 3, help_heading = "Picture")]
     pub(super) top_k: usize,
+    #[command(flatten)]
+    pub(super) picture: PictureArgs,
+    #[command(flatten)]
+    pub(super) output_args: OutputArgs,
+    /// Write a header and one record per frame and class (.jsonl or .csv): target, top classes, raw heatmap
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(super) records: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) running: RunningArgs,
+    #[command(flatten)]
+    pub(super) verbosity: VerbosityArgs,
+}
+
+/// Which explainer, and what it explains.
+#[derive(Debug, clap::Args)]
+pub(super) struct MethodArgs {
+    /// Explainer
+    #[arg(
+        long,
+        value_parser = PossibleValuesParser::new(METHODS.map(|method| method.name()))
+            .try_map(|name| method_by_name(&name)),
+        default_value = "gradcam",
+        help_heading = "Explanation"
+    )]
+    pub(super) method: &'static dyn Explainer,
+    #[command(flatten)]
+    pub(super) score: ScoreArgs,
+}
+
+/// What is explained, whatever the method.
+#[derive(Debug, clap::Args)]
+pub(super) struct ScoreArgs {
+    /// Target layer by torchvision's (layer3, layer4.1) or Keras' name (conv5_block3_out); several, separated by commas, are
+    /// averaged [default: layer4]
+    #[arg(
+        long,
+        value_name = "LAYER,...",
+        value_delimiter = ',',
+        help_heading = "Explanation"
+    )]
+    pub(super) layer: Vec<String>,
+    /// What is explained: the class's logit (the paper's way) or its softmax probability [default: logit; rise, occlusion and lime: softmax]
+    #[arg(long, value_enum, help_heading = "Explanation")]
+    pub(super) score: Option<ScoreArg>,
+    /// Forward passes per map for scorecam (the strongest channels), rise, lime, kernelshap [default: per method]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Explanation")]
+    pub(super) samples: Option<u32>,
+    /// Seed of all that is random in rise, lime and kernelshap
+    #[arg(
+        long,
+        value_name = "S",
+        default_value_t = 0,
+        help_heading = "Explanation"
+    )]
+    pub(super) seed: u64,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct RenderArgs {
+    /// The video or image that the records were made of
+    pub(super) input: OsString,
+    /// What `--records` wrote
+    pub(super) records: PathBuf,
+    /// Result, as for the main command
+    pub(super) output: OsString,
+    /// Draw an image as `--recipe` of the main command does
+    #[arg(
+        long,
+        value_enum,
+        conflicts_with_all = ["layout", "colormap", "alpha", "threshold", "normalize"],
+        help_heading = "Picture"
+    )]
+    pub(super) recipe: Option<RecipeArg>,
+    /// Classes listed in the label, at most those recorded; 0 draws none [default: all recorded]
+    #[arg(long, value_name = "K", help_heading = "Picture")]
+    pub(super) top_k: Option<usize>,
+    #[command(flatten)]
+    pub(super) picture: PictureArgs,
+    #[command(flatten)]
+    pub(super) output_args: OutputArgs,
+    #[command(flatten)]
+    pub(super) verbosity: VerbosityArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct PictureArgs {
     /// Arrangement of the picture
     #[arg(
         long,
@@ -118,8 +198,13 @@ pub(super) struct ExplainArgs {
         help_heading = "Picture"
     )]
     pub(super) threshold: f32,
-    /// Heatmap scale: over a causal window of two seconds (default for videos), per frame (default for images), or a constant
-    #[arg(long, help_heading = "Picture", value_name = "rolling|frame|fixed=V")]
+    /// Heatmap scale: over a causal window of two seconds (default for videos), per frame (default for images), over the whole video (read
+    /// twice), or a constant
+    #[arg(
+        long,
+        help_heading = "Picture",
+        value_name = "rolling|frame|video|fixed=V"
+    )]
     pub(super) normalize: Option<String>,
     /// Smoothing of maps over time, 0 (off) to below 1: the share of the frames before. Starts anew at scene cuts
     #[arg(
@@ -129,7 +214,10 @@ pub(super) struct ExplainArgs {
         help_heading = "Picture"
     )]
     pub(super) smooth: f32,
+}
 
+#[derive(Debug, clap::Args)]
+pub(super) struct OutputArgs {
     /// FFmpeg's name of the video encoder
     #[arg(long, default_value = "libx264", help_heading = "Output")]
     pub(super) codec: String,
@@ -145,16 +233,16 @@ pub(super) struct ExplainArgs {
     /// Write MP4 in fragments of a second, which survive a crash
     #[arg(long, help_heading = "Output")]
     pub(super) frag: bool,
-    /// Write a header and one record per frame (.jsonl or .csv): target, top classes, raw heatmap
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
-    pub(super) records: Option<PathBuf>,
     /// Write a summary of the run as JSON
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) stats: Option<PathBuf>,
     /// Overwrite existing files
     #[arg(short = 'y', long = "yes", help_heading = "Output")]
     pub(super) overwrite: bool,
+}
 
+#[derive(Debug, clap::Args)]
+pub(super) struct RunningArgs {
     /// Arithmetic of the network
     #[arg(long, value_enum, default_value = "f32", help_heading = "Running")]
     pub(super) precision: PrecisionArg,
@@ -166,6 +254,10 @@ pub(super) struct ExplainArgs {
     pub(super) workers: Option<u16>,
     #[command(flatten)]
     pub(super) weights: WeightsFileArg,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct VerbosityArgs {
     /// Print errors only
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Running")]
     pub(super) quiet: bool,
@@ -231,6 +323,20 @@ pub(super) struct BenchArgs {
 pub(super) enum ScoreArg {
     Logit,
     Softmax,
+}
+
+impl From<ScoreArg> for Score {
+    fn from(argument: ScoreArg) -> Self {
+        match argument {
+            ScoreArg::Logit => Self::Logit,
+            ScoreArg::Softmax => Self::Softmax,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum RecipeArg {
+    Keras,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

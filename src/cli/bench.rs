@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
-use gradcam_video::explain::{Explainer, GradCam, LayerView, Score, Target, TargetChoice};
+use gradcam_video::explain::{Explainer, GradCam, LayerView, Queries, Score, Target};
 use gradcam_video::frame::{
     ColorModel, ColorSpec, Frame, FrameIndex, Orientation, Picture, PictureFormat, Pts, Samples,
     TimeBase,
 };
 use gradcam_video::model::{Classifier, ranked};
-use gradcam_video::pipeline::{self, CancelToken, Job, Options, SilentReporter};
+use gradcam_video::pipeline::{self, CancelToken, Explaining, Job, Maps, Options, SilentReporter};
 use gradcam_video::preprocess::{Preprocessor, ResizePolicy};
 use gradcam_video::render::{RenderOptions, Renderer};
 use gradcam_video::sink::{EncodeOptions, FfmpegSink, FrameSink, OutputSpec};
@@ -187,10 +187,10 @@ fn time_stages(model: &dyn Classifier, frames: usize) -> gradcam_video::Result<S
             layer,
             activations: &forward.activations[0],
             forward: &forward,
+            input: &input,
         };
-        let class = ranked(&forward.logits)[0].index;
-        let score = Score::Logit;
-        GradCam.explain(model, view, Target { class, score })?;
+        let target = Target::new(ranked(&forward.logits)[0].index, Score::Logit);
+        GradCam.explain(&Queries::new(model), view, target)?;
         let explained = thread_cpu_ms();
         if frame >= WARM_UP_FRAMES {
             samples.preprocess.push(preprocessed - start);
@@ -222,23 +222,18 @@ fn time_pipeline(
         let encode = EncodeOptions::default();
         let sink = FfmpegSink::create(&output, source.info(), renderer.shape(), &encode)?;
         let job = Job {
-            model,
-            explainer: &GradCam,
+            maps: Maps::Explained(Explaining {
+                workers: threads,
+                ..Explaining::new(model, &GradCam)
+            }),
             source: Box::new(source),
-            renderer,
+            renderer: Some(renderer),
             sink: Box::new(sink),
             records: None,
             options: Options {
-                target: TargetChoice::Top1,
-                score: Score::Logit,
-                layers: vec![model.spec().last_layer()],
-                layer_name: "layer4".to_owned(),
-                top_k: 3,
                 resize: ResizePolicy::Stretch,
                 normalize: Normalize::default(),
                 smooth: 0.0,
-                stride: 1,
-                workers: threads,
             },
         };
         let summary = pipeline::run(job, &SilentReporter, &cancel)?;

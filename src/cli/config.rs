@@ -3,46 +3,101 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use gradcam_video::explain::{Explainer, Score};
+use gradcam_video::explain::{Explainer, GradCam, Score};
 use gradcam_video::model::Precision;
 use gradcam_video::preprocess::ResizePolicy;
 use gradcam_video::records::RecordsFormat;
-use gradcam_video::render::RenderOptions;
+use gradcam_video::render::{DrawStyle, RenderOptions};
 use gradcam_video::sink::{EncodeOptions, OutputSpec};
 use gradcam_video::source::{InputSpec, TimeRange, is_still_image};
 use gradcam_video::temporal::Normalize;
 use gradcam_video::{Error, ErrorKind, Result};
 
-use super::args::{ExplainArgs, ResizeArg, ScoreArg};
+use super::args::{
+    ExplainArgs, OutputArgs, PictureArgs, RecipeArg, RenderArgs, ResizeArg, RunningArgs, ScoreArgs,
+    VerbosityArgs,
+};
+
+/// Margin of `--hold` for videos: small enough that the class shown is as good as the top one.
+const DEFAULT_HOLD: f64 = 0.05;
+/// Most maps beside each other: more would not fit a screen.
+const MOST_CLASSES: usize = 8;
 
 /// A validated request to explain one input.
 #[derive(Debug)]
 pub(super) struct ExplainConfig {
+    pub(super) files: Files,
+    pub(super) range: TimeRange,
+    pub(super) question: Question,
+    /// `None` for each frame's top class.
+    pub(super) classes: Vec<Option<String>>,
+    pub(super) contrast: Option<String>,
+    pub(super) resize: ResizePolicy,
+    pub(super) stride: u64,
+    pub(super) hold: f64,
+    pub(super) top_k: usize,
+    pub(super) picture: Picture,
+    pub(super) records: Option<(RecordsFormat, PathBuf)>,
+    pub(super) running: Running,
+    pub(super) console: Console,
+}
+
+/// A validated request to draw from records.
+#[derive(Debug)]
+pub(super) struct RenderConfig {
+    pub(super) files: Files,
+    pub(super) records: PathBuf,
+    pub(super) top_k: Option<usize>,
+    pub(super) picture: Picture,
+    pub(super) console: Console,
+}
+
+/// Method, layers, score.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) method: &'static dyn Explainer,
+    /// Empty for the default.
+    pub(super) layers: Vec<String>,
+    /// `None` for the method's own.
+    pub(super) score: Option<Score>,
+    pub(super) samples: Option<usize>,
+    pub(super) seed: u64,
+}
+
+/// What is read and written.
+#[derive(Debug)]
+pub(super) struct Files {
     pub(super) input: InputSpec,
     pub(super) output: OutputSpec,
     /// Whether input and output are still images.
     pub(super) is_still_input: bool,
     pub(super) is_still_output: bool,
-    pub(super) method: &'static dyn Explainer,
-    pub(super) layers: Vec<String>,
-    /// `None` for each frame's top class.
-    pub(super) class: Option<String>,
-    pub(super) score: Score,
-    pub(super) resize: ResizePolicy,
-    pub(super) stride: u64,
-    pub(super) range: TimeRange,
-    pub(super) top_k: usize,
-    pub(super) render: RenderOptions,
-    pub(super) normalize: Normalize,
-    pub(super) smooth: f32,
     pub(super) encode: EncodeOptions,
-    pub(super) records: Option<(PathBuf, RecordsFormat)>,
     pub(super) stats: Option<PathBuf>,
+}
+
+/// How results are drawn.
+#[derive(Debug)]
+pub(super) struct Picture {
+    /// Without the number of targets, which is known later.
+    pub(super) render: RenderOptions,
+    pub(super) scale: Scale,
+    pub(super) smooth: f32,
+}
+
+/// `--normalize`.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Scale {
+    Known(Normalize),
+    /// Known when all frames have been explained.
+    WholeVideo,
+}
+
+#[derive(Debug)]
+pub(super) struct Running {
     pub(super) workers: usize,
     pub(super) precision: Precision,
     pub(super) weights: Option<PathBuf>,
-    pub(super) is_quiet: bool,
-    pub(super) is_verbose: bool,
 }
 
 impl ExplainConfig {
@@ -51,81 +106,153 @@ impl ExplainConfig {
         let (Some(input), Some(output)) = (args.input, args.output) else {
             return Err(usage("INPUT and OUTPUT are required").into());
         };
-        let (input, output) = (input_spec(input), output_spec(output));
-        let is_still = |path: &Path| is_still_image(path);
-        let is_still_input = matches!(&input, InputSpec::Path(path) if is_still(path));
-        let is_still_output = matches!(&output, OutputSpec::Path(path) if is_still(path));
-        if is_still_output && !is_still_input {
-            return Err(usage(
-                "OUTPUT is a still image, which holds one frame, but INPUT is no still image",
-            )
-            .into());
-        }
-        let mut files: Vec<&Path> = Vec::new();
-        let output_path = match &output {
-            OutputSpec::Path(path) => Some(path.as_path()),
-            OutputSpec::Stdout => None,
-        };
-        for file in [output_path, args.records.as_deref(), args.stats.as_deref()]
-            .into_iter()
-            .flatten()
-        {
-            if files.contains(&file) {
-                let message = format!("{} is named as the place of two results", file.display());
-                return Err(usage(message).into());
-            }
-            files.push(file);
-        }
-        let default_normalize = if is_still_input {
-            Normalize::Frame
-        } else {
-            Normalize::Rolling
-        };
-        let normalize = match args.normalize.as_deref() {
-            None => default_normalize,
-            Some(text) => parse_normalize(text)?,
-        };
-        if !(0.0..1.0).contains(&args.smooth) {
-            let message = format!("--smooth {}: valid is 0 to below 1", args.smooth);
+        let files = Files::new(input, output, args.output_args, args.records.as_deref())?;
+        if args.class.len() > MOST_CLASSES {
+            let message = format!("--class can be given {MOST_CLASSES} times at most");
             return Err(usage(message).into());
         }
         let range = TimeRange {
             start_secs: args.start.as_deref().map(parse_time).transpose()?,
             end_secs: args.end.as_deref().map(parse_time).transpose()?,
         };
-        if is_still_input && (args.start.is_some() || args.end.is_some()) {
+        if files.is_still_input && (args.start.is_some() || args.end.is_some()) {
             return Err(usage(
                 "--start and --end choose a part of a video, but INPUT is a still image",
             )
             .into());
         }
-        let render = RenderOptions {
-            colormap: args.colormap.parse()?,
-            alpha: args.alpha,
-            threshold: args.threshold,
-            layout: args.layout.parse()?,
+        let default_hold = if files.is_still_input {
+            0.0
+        } else {
+            DEFAULT_HOLD
+        };
+        let hold = args.hold.unwrap_or(default_hold);
+        if !(0.0..=1.0).contains(&hold) {
+            return Err(usage(format!("--hold {hold}: valid is 0 to 1")).into());
+        }
+        let picture = Picture::new(args.picture, args.recipe, &files)?;
+        if picture.scale == Scale::WholeVideo && files.input == InputSpec::Stdin {
+            return Err(usage(
+                "--normalize video reads INPUT twice, which standard input cannot do",
+            )
+            .into());
+        }
+        let mut question = Question::new(args.method.method, args.method.score)?;
+        let mut resize = match args.resize {
+            ResizeArg::Stretch => ResizePolicy::Stretch,
+            ResizeArg::Crop => ResizePolicy::Crop,
+            ResizeArg::Letterbox => ResizePolicy::Letterbox,
+        };
+        if let Some(RecipeArg::Keras) = args.recipe {
+            question.method = &GradCam;
+            question.score = Some(Score::Softmax);
+            resize = ResizePolicy::Nearest;
+            if args.class.len() > 1 {
+                return Err(usage("--recipe keras draws one class").into());
+            }
+        }
+        let classes = args.class.into_iter();
+        let records = match args.records {
+            Some(path) => Some((RecordsFormat::of_path(&path)?, path)),
+            None => None,
         };
         Ok(Self {
+            files,
+            range,
+            question,
+            classes: classes
+                .map(|class| (class != "top1").then_some(class))
+                .collect(),
+            contrast: args.contrast,
+            resize,
+            stride: args.stride,
+            hold,
+            top_k: args.top_k,
+            picture,
+            records,
+            running: args.running.into(),
+            console: args.verbosity.into(),
+        })
+    }
+}
+
+impl RenderConfig {
+    /// As [`ExplainConfig::new`].
+    pub(super) fn new(args: RenderArgs) -> anyhow::Result<Self> {
+        let files = Files::new(
+            args.input,
+            args.output,
+            args.output_args,
+            Some(&args.records),
+        )?;
+        RecordsFormat::of_path(&args.records)?;
+        Ok(Self {
+            picture: Picture::new(args.picture, args.recipe, &files)?,
+            files,
+            records: args.records,
+            top_k: args.top_k,
+            console: args.verbosity.into(),
+        })
+    }
+}
+
+impl Question {
+    pub(super) fn new(method: &'static dyn Explainer, args: ScoreArgs) -> Result<Self> {
+        let name = method.name();
+        if method.is_model_agnostic() && !args.layer.is_empty() {
+            return Err(usage(format!(
+                "{name} looks at no layer: leave out --layer"
+            )));
+        }
+        if args.samples.is_some() && !method.takes_samples() {
+            return Err(usage(format!(
+                "{name} takes no samples: leave out --samples"
+            )));
+        }
+        Ok(Self {
+            method,
+            layers: args.layer,
+            score: args.score.map(Score::from),
+            samples: args.samples.map(|samples| samples as usize),
+            seed: args.seed,
+        })
+    }
+}
+
+impl Files {
+    /// `records` must be another file than the others.
+    fn new(
+        input: OsString,
+        output: OsString,
+        args: OutputArgs,
+        records: Option<&Path>,
+    ) -> Result<Self> {
+        let (input, output) = (input_spec(input), output_spec(output));
+        let is_still_input = matches!(&input, InputSpec::Path(path) if is_still_image(path));
+        let is_still_output = matches!(&output, OutputSpec::Path(path) if is_still_image(path));
+        if is_still_output && !is_still_input {
+            return Err(usage(
+                "OUTPUT is a still image, which holds one frame, but INPUT is no still image",
+            ));
+        }
+        let output_path = match &output {
+            OutputSpec::Path(path) => Some(path.as_path()),
+            OutputSpec::Stdout => None,
+        };
+        let mut seen: Vec<&Path> = Vec::new();
+        let named = [output_path, records, args.stats.as_deref()];
+        for file in named.into_iter().flatten() {
+            if seen.contains(&file) {
+                let message = format!("{} is named as the place of two results", file.display());
+                return Err(usage(message));
+            }
+            seen.push(file);
+        }
+        Ok(Self {
+            input,
+            output,
             is_still_input,
             is_still_output,
-            method: args.method,
-            layers: args.layer,
-            class: (args.class != "top1").then_some(args.class),
-            score: match args.score {
-                ScoreArg::Logit => Score::Logit,
-                ScoreArg::Softmax => Score::Softmax,
-            },
-            resize: match args.resize {
-                ResizeArg::Stretch => ResizePolicy::Stretch,
-                ResizeArg::Crop => ResizePolicy::Crop,
-                ResizeArg::Letterbox => ResizePolicy::Letterbox,
-            },
-            stride: args.stride,
-            range,
-            top_k: args.top_k,
-            render,
-            normalize,
-            smooth: args.smooth,
             encode: EncodeOptions {
                 codec: args.codec,
                 preset: args.preset,
@@ -134,15 +261,7 @@ impl ExplainConfig {
                 is_fragmented: args.frag,
                 overwrite: args.overwrite,
             },
-            records: args.records.map(with_records_format).transpose()?,
             stats: args.stats,
-            precision: args.precision.into(),
-            workers: args.workers.map_or_else(all_cores, usize::from),
-            weights: args.weights.weights,
-            is_quiet: args.quiet,
-            is_verbose: args.verbose,
-            input,
-            output,
         })
     }
 
@@ -162,10 +281,87 @@ impl ExplainConfig {
             OutputSpec::Stdout => "standard output".to_owned(),
         }
     }
+}
 
-    /// The input, if it may be a file.
-    pub(super) fn input_path(&self) -> Option<&Path> {
-        self.input.file_path()
+impl Picture {
+    fn new(args: PictureArgs, recipe: Option<RecipeArg>, files: &Files) -> Result<Self> {
+        let default = if files.is_still_input {
+            Normalize::Frame
+        } else {
+            Normalize::Rolling
+        };
+        let scale = match args.normalize.as_deref() {
+            _ if recipe.is_some() => Scale::Known(Normalize::Frame),
+            None => Scale::Known(default),
+            // An image is a video of one frame.
+            Some("video") if files.is_still_input => Scale::Known(Normalize::Frame),
+            Some(text) => parse_normalize(text)?,
+        };
+        if recipe.is_some() && !files.is_still_input {
+            return Err(usage(
+                "--recipe keras draws still images, but INPUT is none",
+            ));
+        }
+        if !(0.0..1.0).contains(&args.smooth) {
+            let message = format!("--smooth {}: valid is 0 to below 1", args.smooth);
+            return Err(usage(message));
+        }
+        Ok(Self {
+            render: RenderOptions {
+                style: recipe.map_or(DrawStyle::Blend, |RecipeArg::Keras| DrawStyle::Keras),
+                colormap: args.colormap.parse()?,
+                alpha: args.alpha,
+                threshold: args.threshold,
+                layout: args.layout.parse()?,
+                targets: 1,
+            },
+            scale,
+            smooth: args.smooth,
+        })
+    }
+}
+
+impl From<RunningArgs> for Running {
+    fn from(args: RunningArgs) -> Self {
+        Self {
+            workers: args.workers.map_or_else(all_cores, usize::from),
+            precision: args.precision.into(),
+            weights: args.weights.weights,
+        }
+    }
+}
+
+/// What is said on stderr besides errors.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Console {
+    pub(super) is_quiet: bool,
+    is_verbose: bool,
+}
+
+impl From<VerbosityArgs> for Console {
+    fn from(args: VerbosityArgs) -> Self {
+        Self {
+            is_quiet: args.quiet,
+            is_verbose: args.verbose,
+        }
+    }
+}
+
+impl Console {
+    pub(super) fn info(self, text: &str) {
+        if !self.is_quiet {
+            eprintln!("gradcam-video: {text}");
+        }
+    }
+
+    pub(super) fn note(self, text: &str) {
+        self.info(&format!("note: {text}"));
+    }
+
+    pub(super) fn detail(self, text: &str) {
+        if self.is_verbose {
+            self.info(text);
+        }
     }
 }
 
@@ -197,39 +393,22 @@ fn all_cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn with_records_format(path: PathBuf) -> Result<(PathBuf, RecordsFormat)> {
-    let extension = path
-        .extension()
-        .and_then(|extension| extension.to_str())
-        .unwrap_or_default();
-    let format = match extension.to_ascii_lowercase().as_str() {
-        "jsonl" => RecordsFormat::Jsonl,
-        "csv" => RecordsFormat::Csv,
-        _ => {
-            return Err(usage(format!(
-                "--records {}: the extension must be .jsonl or .csv",
-                path.display()
-            )));
-        }
-    };
-    Ok((path, format))
-}
-
-fn parse_normalize(text: &str) -> Result<Normalize> {
-    match text {
-        "rolling" => Ok(Normalize::Rolling),
-        "frame" => Ok(Normalize::Frame),
+fn parse_normalize(text: &str) -> Result<Scale> {
+    let known = match text {
+        "video" => return Ok(Scale::WholeVideo),
+        "rolling" => Some(Normalize::Rolling),
+        "frame" => Some(Normalize::Frame),
         _ => text
             .strip_prefix("fixed=")
             .and_then(|value| value.parse::<f32>().ok())
             .filter(|value| value.is_finite() && *value > 0.0)
-            .map(Normalize::Fixed)
-            .ok_or_else(|| {
-                usage(format!(
-                    "--normalize {text:?}: valid are rolling, frame, fixed=V with V above 0"
-                ))
-            }),
-    }
+            .map(Normalize::Fixed),
+    };
+    known.map(Scale::Known).ok_or_else(|| {
+        usage(format!(
+            "--normalize {text:?}: valid are rolling, frame, video, fixed=V with V above 0"
+        ))
+    })
 }
 
 /// A duration as ffmpeg writes it: `[HH:]MM:SS[.m]`, or `S[.m]` with `s`, `ms`, `us` or nothing behind it.
@@ -297,8 +476,10 @@ mod tests {
 
     #[test]
     fn normalisation_is_named_or_a_positive_constant() {
-        assert_eq!(parse_normalize("fixed=2.5").unwrap(), Normalize::Fixed(2.5));
-        assert_eq!(parse_normalize("frame").unwrap(), Normalize::Frame);
+        let known = |text| parse_normalize(text).unwrap();
+        assert_eq!(known("fixed=2.5"), Scale::Known(Normalize::Fixed(2.5)));
+        assert_eq!(known("frame"), Scale::Known(Normalize::Frame));
+        assert_eq!(known("video"), Scale::WholeVideo);
         for text in ["fixed=0", "fixed=nan", "fixed=", "video2"] {
             assert!(parse_normalize(text).is_err(), "{text}");
         }

@@ -2,184 +2,194 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use gradcam_video::explain::{Explainer, TargetChoice};
-use gradcam_video::model::{Labels, ModelSpec, Prediction, WeightFile};
-use gradcam_video::pipeline::{self, CancelToken, Job, Options, Summary};
-use gradcam_video::records::{RecordsHeader, RecordsWriter};
-use gradcam_video::render::Renderer;
-use gradcam_video::sink::{
-    FfmpegSink, FrameSink, OutputSpec, PartialFile, PictureShape, StillSink,
+use gradcam_video::explain::{Request, Score, TargetChoice};
+use gradcam_video::model::{Classifier, Labels, ModelSpec, Prediction, WeightFile};
+use gradcam_video::pipeline::{
+    self, CancelToken, Explaining, Job, Maps, Options, run_over_whole_video,
 };
-use gradcam_video::source::{FfmpegSource, FrameSource, InputSpec, SourceInfo, StillSource};
+use gradcam_video::records::{RecordsHeader, RecordsWriter};
+use gradcam_video::render::{RenderOptions, Renderer};
+use gradcam_video::sink::{OutputSpec, PartialFile};
+use gradcam_video::source::SourceInfo;
+use gradcam_video::temporal::Normalize;
 
 use super::Outcome;
-use super::config::ExplainConfig;
+use super::config::{ExplainConfig, Question, Scale};
 use super::interrupt;
 use super::model::{load_model, load_weights};
 use super::progress::ProgressView;
 
 /// Classes printed for an image.
 const PRINTED_CLASSES: usize = 5;
+/// Name of the layer in records where a method looks at none.
+const NO_LAYER: &str = "input";
 
 /// Explains the input; the output has its final name when this returns without error.
 pub(super) fn run(config: ExplainConfig) -> anyhow::Result<Outcome> {
     let cancel = CancelToken::new();
     interrupt::install(&cancel)?;
-    let console = Console {
-        is_quiet: config.is_quiet,
-        is_verbose: config.is_verbose,
-    };
+    let (files, console) = (&config.files, config.console);
 
     // What can be wrong with the request is found before the output is touched.
-    let source = open_source(&config, &cancel)?;
-    let weights = Arc::new(load_weights(config.weights.as_deref())?);
+    let source = files.open_source(config.range, &cancel)?;
+    let weights = Arc::new(load_weights(config.running.weights.as_deref())?);
     console.detail(&format!(
         "weights {} (sha256 {})",
         weights.origin(),
         weights.sha256()
     ));
-    let model = load_model(Arc::clone(&weights), config.precision)?;
-    let options = options(&config, model.spec())?;
-    config
-        .method
-        .check(model.spec(), &options.layers, options.score)?;
+    let model = load_model(Arc::clone(&weights), config.running.precision)?;
+    let explaining = explaining(&config, &*model)?;
+    explaining
+        .explainer
+        .check(model.spec(), &explaining.request)?;
     console.detail(&format!(
         "layer {}, {} workers, {} kernels",
-        options.layer_name,
-        options.workers,
+        explaining.layer_name,
+        explaining.workers,
         model.backend().isa
     ));
-
-    let info = source.info();
-    let renderer = Renderer::new(
-        config.render,
-        info.width,
-        info.height,
-        info.format,
-        info.color,
-        info.orientation,
-    )?;
-    let explainer = config.method;
-    let header = records_header(&config, &options, explainer, info, &weights);
-    let estimated_frames = info.estimated_frames;
-    let (sink, mut notices) = open_sink(&config, info, renderer.shape())?;
-    notices.extend(info.notices.iter().cloned());
     if model.backend().is_emulated {
-        notices.push(format!(
+        console.note(&format!(
             "this CPU does not multiply {0}: it is emulated, slower than f32",
-            config.precision
+            config.running.precision
         ));
     }
+
+    let info = source.info();
+    let render = RenderOptions {
+        targets: config.classes.len(),
+        ..config.picture.render
+    };
+    let renderer = Renderer::for_stream(render, info)?;
+    let header = records_header(&config, &explaining, info, &weights);
+    let estimated_frames = info.estimated_frames;
+    let (sink, notices) = files.create_sink(info, renderer.shape())?;
     for notice in &notices {
         console.note(notice);
     }
     let records = Records::create(&config, &header)?;
-    let stats = config
-        .stats
-        .as_deref()
-        .map(|path| PartialFile::create(path, config.encode.overwrite, config.input_path()))
-        .transpose()?;
-
     let (records_writer, records_file) = records.into_parts();
-    let progress = ProgressView::new(config.is_quiet || config.is_still_input, estimated_frames);
+    let stats = files.create_stats()?;
+
+    let has_progress = !files.is_still_input || explaining.makes_many_passes();
+    let progress = ProgressView::new(console.is_quiet || !has_progress, estimated_frames);
+    let (is_over_whole_video, normalize) = match &config.picture.scale {
+        Scale::Known(normalize) => (false, normalize.clone()),
+        Scale::WholeVideo => (true, Normalize::Frame),
+    };
     let job = Job {
-        model: &*model,
-        explainer,
+        maps: Maps::Explained(explaining),
         source,
-        renderer,
+        renderer: Some(renderer),
         sink,
         records: records_writer,
-        options,
+        options: Options {
+            resize: config.resize,
+            normalize,
+            smooth: config.picture.smooth,
+        },
     };
-    let result = pipeline::run(job, &progress, &cancel);
+    let result = if is_over_whole_video {
+        let reopen = || files.open_source(config.range, &cancel);
+        run_over_whole_video(job, reopen, &header, &progress, &cancel)
+    } else {
+        pipeline::run(job, &progress, &cancel)
+    };
     progress.finish();
     let summary = result?;
     if let Some(file) = records_file {
         file.commit()?;
     }
-    if let Some(file) = stats {
-        write_stats(file, &summary)?;
+    if let (true, Some(last)) = (files.is_still_input, &summary.last) {
+        print_classes(&last.ranking, &model.spec().labels, &files.output)?;
     }
-    report(&config, console, &summary, &model.spec().labels)
+    files.finish(console, &summary, stats)
 }
 
-fn open_source(
+fn explaining<'a>(
     config: &ExplainConfig,
-    cancel: &CancelToken,
-) -> anyhow::Result<Box<dyn FrameSource>> {
-    Ok(match &config.input {
-        InputSpec::Path(path) if config.is_still_input => Box::new(StillSource::open(path)?),
-        input => Box::new(FfmpegSource::open(input, config.range, cancel)?),
-    })
-}
-
-fn open_sink(
-    config: &ExplainConfig,
-    info: &SourceInfo,
-    shape: PictureShape,
-) -> anyhow::Result<(Box<dyn FrameSink>, Vec<String>)> {
-    match &config.output {
-        OutputSpec::Path(path) if config.is_still_output => {
-            let sink =
-                StillSink::create(path, config.encode.overwrite, config.input_path(), shape)?;
-            Ok((Box::new(sink), Vec::new()))
-        }
-        output => {
-            let sink = FfmpegSink::create(output, info, shape, &config.encode)?;
-            let notices = sink.notices().to_vec();
-            Ok((Box::new(sink), notices))
-        }
+    model: &'a dyn Classifier,
+) -> gradcam_video::Result<Explaining<'a>> {
+    let spec = model.spec();
+    let targets = config.classes.iter().map(|class| match class {
+        None => Ok(TargetChoice::Top1),
+        Some(class) => spec.labels.find(class).map(TargetChoice::Class),
+    });
+    let contrast = config.contrast.as_deref();
+    let contrast = contrast.map(|class| spec.labels.find(class)).transpose()?;
+    let (mut request, layer_name) = config.question.request(spec)?;
+    request.targets = targets.collect::<Result<_, _>>()?;
+    request.contrast = contrast;
+    if contrast.is_some() && config.question.score.is_none() {
+        // Of two rare classes, probabilities hardly differ.
+        request.score = Score::Logit;
     }
-}
-
-fn options(config: &ExplainConfig, spec: &ModelSpec) -> anyhow::Result<Options> {
-    let layers = config
-        .layers
-        .iter()
-        .map(|name| spec.layer_by_name(name))
-        .collect::<Result<Vec<_>, _>>()?;
-    let names: Vec<_> = layers.iter().map(|layer| spec.layer_name(*layer)).collect();
-    let target = match &config.class {
-        None => TargetChoice::Top1,
-        Some(class) => TargetChoice::Class(spec.labels.find(class)?),
-    };
-    Ok(Options {
-        target,
-        score: config.score,
-        layers,
-        layer_name: names.join(","),
+    Ok(Explaining {
+        request,
+        layer_name,
         top_k: config.top_k,
-        resize: config.resize,
-        normalize: config.normalize,
-        smooth: config.smooth,
         stride: config.stride,
-        workers: config.workers,
+        hold: config.hold,
+        samples: config.question.samples,
+        seed: config.question.seed,
+        workers: config.running.workers,
+        ..Explaining::new(model, config.question.method)
     })
+}
+
+impl Question {
+    /// The request for each picture's top class, and the name of its layers.
+    pub(super) fn request(&self, spec: &ModelSpec) -> gradcam_video::Result<(Request, String)> {
+        let mut layers = Vec::with_capacity(self.layers.len());
+        for name in &self.layers {
+            layers.push(spec.layer_by_name(name)?);
+        }
+        if layers.is_empty() {
+            layers.push(spec.last_layer());
+        }
+        let names: Vec<_> = layers.iter().map(|layer| spec.layer_name(*layer)).collect();
+        let name = if self.method.is_model_agnostic() {
+            NO_LAYER.to_owned()
+        } else {
+            names.join(",")
+        };
+        let request = Request {
+            targets: vec![TargetChoice::Top1],
+            score: self.score.unwrap_or(self.method.default_score()),
+            contrast: None,
+            layers,
+        };
+        Ok((request, name))
+    }
 }
 
 fn records_header(
     config: &ExplainConfig,
-    options: &Options,
-    explainer: &dyn Explainer,
+    explaining: &Explaining<'_>,
     info: &SourceInfo,
     weights: &WeightFile,
 ) -> RecordsHeader {
     let (width, height) = info.orientation.upright_size(info.width, info.height);
+    let spec = explaining.model.spec();
     RecordsHeader {
         header: true,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        input: config.input_name(),
+        input: config.files.input_name(),
         size: [width, height],
         rotation: u16::from(info.orientation.quarter_turns) * 90,
-        resize: options.resize.name().to_owned(),
-        layer: options.layer_name.clone(),
-        method: explainer.name().to_owned(),
-        score: options.score.name().to_owned(),
-        precision: config.precision.name().to_owned(),
+        start_s: config.range.start_secs,
+        end_s: config.range.end_secs,
+        resize: config.resize.name().to_owned(),
+        input_size: spec.input_size,
+        preprocess: spec.normalization.name().to_owned(),
+        layer: explaining.layer_name.clone(),
+        method: explaining.explainer.name().to_owned(),
+        score: explaining.request.score.name().to_owned(),
+        precision: config.running.precision.name().to_owned(),
         weights_sha256: weights.sha256().to_owned(),
     }
 }
@@ -189,10 +199,10 @@ struct Records(Option<(RecordsWriter, PartialFile)>);
 
 impl Records {
     fn create(config: &ExplainConfig, header: &RecordsHeader) -> anyhow::Result<Self> {
-        let Some((path, format)) = &config.records else {
+        let Some((format, path)) = &config.records else {
             return Ok(Self(None));
         };
-        let file = PartialFile::create(path, config.encode.overwrite, config.input_path())?;
+        let file = config.files.create_beside(path)?;
         let output = File::create(file.path())
             .with_context(|| format!("cannot create {}", path.display()))?;
         let output = Box::new(BufWriter::new(output));
@@ -203,74 +213,6 @@ impl Records {
     fn into_parts(self) -> (Option<RecordsWriter>, Option<PartialFile>) {
         self.0.unzip()
     }
-}
-
-fn write_stats(file: PartialFile, summary: &Summary) -> anyhow::Result<()> {
-    let write = |path: &Path| -> anyhow::Result<()> {
-        let mut output = File::create(path)?;
-        serde_json::to_writer_pretty(&mut output, summary)?;
-        output.write_all(b"\n")?;
-        Ok(())
-    };
-    write(file.path()).with_context(|| format!("cannot write {}", file.path().display()))?;
-    file.commit()?;
-    Ok(())
-}
-
-/// Prints the result and says how the run ended.
-fn report(
-    config: &ExplainConfig,
-    console: Console,
-    summary: &Summary,
-    labels: &Labels,
-) -> anyhow::Result<Outcome> {
-    if let (true, Some(last)) = (config.is_still_input, &summary.last) {
-        print_classes(&last.ranking, labels, &config.output)?;
-    }
-    if config.is_still_input {
-        console.info(&format!("wrote {}", config.output_name()));
-    } else {
-        console.info(&format!(
-            "wrote {}: {} frames in {:.1} s, {:.1} fps, {:.0} ms CPU per frame",
-            config.output_name(),
-            summary.frames_out,
-            summary.wall_s,
-            summary.fps,
-            summary.cpu_ms_per_frame
-        ));
-    }
-    if summary.no_positive_evidence > 0 {
-        console.note(&format!(
-            "{} frames have no positive evidence for their class and are drawn plain",
-            summary.no_positive_evidence
-        ));
-    }
-    let stages = &summary.stages;
-    for (name, time) in [
-        ("decode", stages.decode),
-        ("preprocess", stages.preprocess),
-        ("model", stages.model),
-        ("explain", stages.explain),
-        ("render", stages.render),
-        ("encode", stages.encode),
-    ] {
-        console.detail(&format!(
-            "{name:10} {:9.1} ms CPU {:9.1} ms waiting",
-            time.cpu_ms, time.wait_ms
-        ));
-    }
-    if summary.was_cancelled {
-        return Ok(Outcome::Interrupted);
-    }
-    if summary.decode_errors > 0 {
-        eprintln!(
-            "gradcam-video: {} is damaged: {} packets or frames could not be decoded cleanly",
-            config.input_name(),
-            summary.decode_errors
-        );
-        return Ok(Outcome::Damaged);
-    }
-    Ok(Outcome::Done)
 }
 
 /// On stdout, or on stderr if the output is there.
@@ -294,29 +236,4 @@ fn print_classes(
         OutputSpec::Path(_) => std::io::stdout().write_all(text.as_bytes()),
     }
     .context("cannot write the prediction")
-}
-
-/// What is said on stderr besides errors.
-#[derive(Debug, Clone, Copy)]
-struct Console {
-    is_quiet: bool,
-    is_verbose: bool,
-}
-
-impl Console {
-    fn info(self, text: &str) {
-        if !self.is_quiet {
-            eprintln!("gradcam-video: {text}");
-        }
-    }
-
-    fn note(self, text: &str) {
-        self.info(&format!("note: {text}"));
-    }
-
-    fn detail(self, text: &str) {
-        if self.is_verbose {
-            self.info(text);
-        }
-    }
 }

@@ -5,9 +5,11 @@ mod args;
 mod bench;
 mod config;
 mod explain;
+mod files;
 mod interrupt;
 mod model;
 mod progress;
+mod render;
 mod summary;
 mod weights;
 
@@ -55,6 +57,7 @@ fn run() -> ExitCode {
     let args = Args::parse();
     let result = match args.command {
         None => config::ExplainConfig::new(args.explain).and_then(explain::run),
+        Some(Command::Render(args)) => config::RenderConfig::new(*args).and_then(render::run),
         Some(Command::Summary(args)) => summary::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Weights(args)) => weights::run(&args),

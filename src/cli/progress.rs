@@ -81,15 +81,38 @@ impl Reporter for ProgressView {
             }
             Self::Plain(plain) => {
                 let mut plain = plain.lock().unwrap_or_else(PoisonError::into_inner);
-                if plain.last_line.elapsed() >= PLAIN_INTERVAL {
-                    plain.last_line = Instant::now();
-                    eprintln!(
-                        "gradcam-video: {}",
-                        plain_line(progress, plain.start.elapsed())
-                    );
+                if let Some(elapsed) = plain.is_due() {
+                    eprintln!("gradcam-video: {}", plain_line(progress, elapsed));
                 }
             }
         }
+    }
+
+    fn pass_done(&self, done: usize, total: usize) {
+        match self {
+            Self::Silent => {}
+            Self::Bar(bar) => {
+                bar.set_message(format!("pass {done} of {total}"));
+                bar.tick();
+            }
+            Self::Plain(plain) => {
+                let mut plain = plain.lock().unwrap_or_else(PoisonError::into_inner);
+                if plain.is_due().is_some() {
+                    eprintln!("gradcam-video: pass {done} of {total}");
+                }
+            }
+        }
+    }
+}
+
+impl Plain {
+    /// The time since the start, if a line is due; it counts as printed then.
+    fn is_due(&mut self) -> Option<Duration> {
+        if self.last_line.elapsed() < PLAIN_INTERVAL {
+            return None;
+        }
+        self.last_line = Instant::now();
+        Some(self.start.elapsed())
     }
 }
 

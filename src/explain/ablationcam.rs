@@ -2,13 +2,15 @@
 //! Gradient-free Localization").
 
 use super::gradient::{plane_sum, weighted_sum};
-use crate::error::{Error, ErrorKind, Result};
-use crate::explain::{Explainer, LayerView, Score, Target, check_logit};
+use crate::error::Result;
+use crate::explain::{Explainer, LayerView, Queries, Request, Target, check_logit};
 use crate::heatmap::Heatmap;
-use crate::model::{Classifier, ModelSpec, TargetLayer};
+use crate::model::{ModelSpec, TargetLayer};
 
-/// `map = sum_k w_k A_k` with `w_k` the share of the class's logit that is lost without channel `k`. At the last layer that is
-/// exactly `W[c,k] mean(A_k) / |logit_c|`: no pass per channel is needed.
+/// `map = sum_k w_k A_k` with `w_k = (s - s_k) / |s|`: the share of the class's logit `s` that is lost without channel `k`.
+///
+/// At the last layer `s - s_k` is exactly `W[c,k] mean(A_k)`. At inner layers the rest of the network runs once per channel that is not
+/// off everywhere.
 ///
 /// The logit's absolute value is our choice: with the signed logit, as in the paper, a negative one would turn the map's sign around.
 /// The score is always the logit.
@@ -20,29 +22,65 @@ impl Explainer for AblationCam {
         "ablationcam"
     }
 
-    /// Only at the last layer: elsewhere a pass per channel would be needed.
-    fn check(&self, spec: &ModelSpec, layers: &[TargetLayer], score: Score) -> Result<()> {
-        check_logit(self, score)?;
-        if layers.iter().all(|layer| *layer == spec.last_layer()) {
-            return Ok(());
-        }
-        let message = "ablationcam works at layer4 only";
-        Err(Error::new(ErrorKind::InvalidArgument, message))
+    fn check(&self, _: &ModelSpec, request: &Request) -> Result<()> {
+        check_logit(self, request.score)
+    }
+
+    fn makes_many_passes(&self, spec: &ModelSpec, layers: &[TargetLayer]) -> bool {
+        layers.iter().any(|layer| *layer != spec.last_layer())
     }
 
     fn explain(
         &self,
-        model: &dyn Classifier,
+        queries: &Queries<'_>,
         view: LayerView<'_>,
         target: Target,
     ) -> Result<Heatmap> {
-        self.check(model.spec(), &[view.layer], target.score)?;
-        let head = model.fully_connected();
-        let weights = &head.weight[target.class * head.channels..][..head.channels];
-        let logit = f64::from(view.forward.logits[target.class]).abs();
-        Ok(weighted_sum(view.activations, |channel, plane| {
-            let mean = plane_sum(plane) / plane.len() as f64;
-            f64::from(weights[channel]) * mean / logit.max(f64::from(f32::EPSILON))
+        check_logit(self, target.score)?;
+        let losses = if view.layer == queries.model().spec().last_layer() {
+            losses_at_last_layer(queries, view, target)
+        } else {
+            losses_by_ablation(queries, view, target)?
+        };
+        let score = target.value(&view.forward.logits).abs();
+        let scale = score.max(f64::from(f32::EPSILON));
+        Ok(weighted_sum(view.activations, |channel, _| {
+            losses[channel] / scale
         }))
     }
+}
+
+fn losses_at_last_layer(queries: &Queries<'_>, view: LayerView<'_>, target: Target) -> Vec<f64> {
+    let weights = target.logit_weights(&view.forward.logits);
+    let gradient = queries.model().fully_connected().gradient(weights);
+    let planes = view.activations.planes().zip(gradient);
+    planes
+        .map(|(plane, weight)| weight * plane_sum(plane) / plane.len() as f64)
+        .collect()
+}
+
+fn losses_by_ablation(
+    queries: &Queries<'_>,
+    view: LayerView<'_>,
+    target: Target,
+) -> Result<Vec<f64>> {
+    let (model, activations) = (queries.model(), view.activations);
+    let cells = activations.height * activations.width;
+    let planes = activations.planes().enumerate();
+    let live: Vec<usize> = planes
+        .filter(|(_, plane)| plane.iter().any(|value| *value != 0.0))
+        .map(|(channel, _)| channel)
+        .collect();
+    // By the same way as the ablated ones, so that rounding falls out of the difference.
+    let whole = target.value(&model.head(view.layer, activations)?);
+    let scores = queries.map(live.len(), |index| {
+        let mut ablated = activations.clone();
+        ablated.values[live[index] * cells..][..cells].fill(0.0);
+        Ok(target.value(&model.head(view.layer, &ablated)?))
+    })?;
+    let mut losses = vec![0.0; activations.channels];
+    for (channel, score) in live.into_iter().zip(scores) {
+        losses[channel] = whole - score;
+    }
+    Ok(losses)
 }

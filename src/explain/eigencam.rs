@@ -3,9 +3,9 @@
 use super::gradient::{ScoreGradient, sum_over_channels};
 use super::principal::first_principal_component;
 use crate::error::Result;
-use crate::explain::{Explainer, LayerView, Target};
+use crate::explain::{Explainer, LayerView, Queries, Request, Target, check_no_contrast};
 use crate::heatmap::Heatmap;
-use crate::model::Classifier;
+use crate::model::ModelSpec;
 
 /// The activations projected on their first principal component: what stands out in the picture, whatever the class. The
 /// target is ignored.
@@ -20,7 +20,11 @@ impl Explainer for EigenCam {
         "eigencam"
     }
 
-    fn explain(&self, _: &dyn Classifier, view: LayerView<'_>, _: Target) -> Result<Heatmap> {
+    fn check(&self, _: &ModelSpec, request: &Request) -> Result<()> {
+        check_no_contrast(self, request.contrast)
+    }
+
+    fn explain(&self, _: &Queries<'_>, view: LayerView<'_>, _: Target) -> Result<Heatmap> {
         let values = view.activations.values.iter();
         let values: Vec<f64> = values.map(|value| f64::from(*value)).collect();
         Ok(projection(view, &values))
@@ -39,11 +43,11 @@ impl Explainer for EigenGradCam {
 
     fn explain(
         &self,
-        model: &dyn Classifier,
+        queries: &Queries<'_>,
         view: LayerView<'_>,
         target: Target,
     ) -> Result<Heatmap> {
-        let gradient = ScoreGradient::of_target(model, view, target)?;
+        let gradient = ScoreGradient::of_target(queries.model(), view, target)?;
         let mut products = Vec::with_capacity(view.activations.values.len());
         for (channel, plane) in view.activations.planes().enumerate() {
             for (cell, value) in plane.iter().enumerate() {

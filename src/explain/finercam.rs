@@ -3,9 +3,11 @@
 use super::gradcam::gradcam_map;
 use super::gradient::ScoreGradient;
 use crate::error::Result;
-use crate::explain::{Explainer, LayerView, Score, Target, check_logit};
+use crate::explain::{
+    Explainer, LayerView, Queries, Request, Target, check_logit, check_no_contrast,
+};
 use crate::heatmap::Heatmap;
-use crate::model::{Classifier, ModelSpec, TargetLayer, softmax};
+use crate::model::{ModelSpec, softmax};
 
 /// Grad-CAM of what sets the class apart from those most like it:
 /// `score = logit_c - strength * sum_j p_j logit_j / sum_j p_j`, with `j` the classes whose logits are nearest to `logit_c`.
@@ -54,19 +56,21 @@ impl Explainer for FinerCam {
         "finercam"
     }
 
-    fn check(&self, _: &ModelSpec, _: &[TargetLayer], score: Score) -> Result<()> {
-        check_logit(self, score)
+    fn check(&self, _: &ModelSpec, request: &Request) -> Result<()> {
+        check_logit(self, request.score)?;
+        check_no_contrast(self, request.contrast)
     }
 
     fn explain(
         &self,
-        model: &dyn Classifier,
+        queries: &Queries<'_>,
         view: LayerView<'_>,
         target: Target,
     ) -> Result<Heatmap> {
         check_logit(self, target.score)?;
+        check_no_contrast(self, target.contrast)?;
         let logit_weights = self.logit_weights(target.class, &view.forward.logits);
-        let gradient = ScoreGradient::of(model, view, &logit_weights)?;
+        let gradient = ScoreGradient::of(queries.model(), view, &logit_weights)?;
         Ok(gradcam_map(view, &gradient))
     }
 }

@@ -2,9 +2,8 @@
 
 use super::gradient::{ScoreGradient, weighted_sum};
 use crate::error::Result;
-use crate::explain::{Explainer, LayerView, Target};
+use crate::explain::{Explainer, LayerView, Queries, Target};
 use crate::heatmap::Heatmap;
-use crate::model::Classifier;
 
 /// `map = sum_k alpha_k A_k` with `alpha_k` the mean over space of the score's gradient with respect to channel `k`. The ReLU
 /// of the paper is part of normalisation, so that raw maps keep their sign.
@@ -18,11 +17,11 @@ impl Explainer for GradCam {
 
     fn explain(
         &self,
-        model: &dyn Classifier,
+        queries: &Queries<'_>,
         view: LayerView<'_>,
         target: Target,
     ) -> Result<Heatmap> {
-        let gradient = ScoreGradient::of_target(model, view, target)?;
+        let gradient = ScoreGradient::of_target(queries.model(), view, target)?;
         Ok(gradcam_map(view, &gradient))
     }
 }

@@ -2,9 +2,9 @@
 
 use super::gradient::{ScoreGradient, plane_sum, weighted_sum};
 use crate::error::Result;
-use crate::explain::{Explainer, LayerView, Score, Target, check_logit};
+use crate::explain::{Explainer, LayerView, Queries, Request, Target, check_logit};
 use crate::heatmap::Heatmap;
-use crate::model::{Classifier, ModelSpec, TargetLayer};
+use crate::model::ModelSpec;
 
 /// `map = sum_k w_k A_k` with `w_k = sum_i a_k[i] ReLU(G_k[i])` and
 /// `a_k[i] = G_k[i]^2 / (2 G_k[i]^2 + sum_j A_k[j] G_k[i]^3 + epsilon)`, 0 where the gradient is 0: cells of a class that appears
@@ -45,18 +45,18 @@ impl Explainer for GradCamPlusPlus {
         "gradcam++"
     }
 
-    fn check(&self, _: &ModelSpec, _: &[TargetLayer], score: Score) -> Result<()> {
-        check_logit(self, score)
+    fn check(&self, _: &ModelSpec, request: &Request) -> Result<()> {
+        check_logit(self, request.score)
     }
 
     fn explain(
         &self,
-        model: &dyn Classifier,
+        queries: &Queries<'_>,
         view: LayerView<'_>,
         target: Target,
     ) -> Result<Heatmap> {
         check_logit(self, target.score)?;
-        let gradient = ScoreGradient::of_target(model, view, target)?;
+        let gradient = ScoreGradient::of_target(queries.model(), view, target)?;
         Ok(weighted_sum(view.activations, |channel, plane| {
             let sum = plane_sum(plane);
             let cells = 0..plane.len();

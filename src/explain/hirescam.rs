@@ -2,9 +2,8 @@
 
 use super::gradient::{ScoreGradient, sum_over_channels};
 use crate::error::Result;
-use crate::explain::{Explainer, LayerView, Target};
+use crate::explain::{Explainer, LayerView, Queries, Target};
 use crate::heatmap::Heatmap;
-use crate::model::Classifier;
 
 /// `map = sum_k G_k A_k`, cell by cell, with the gradient `G` not pooled.
 ///
@@ -20,11 +19,11 @@ impl Explainer for HiResCam {
 
     fn explain(
         &self,
-        model: &dyn Classifier,
+        queries: &Queries<'_>,
         view: LayerView<'_>,
         target: Target,
     ) -> Result<Heatmap> {
-        let gradient = ScoreGradient::of_target(model, view, target)?;
+        let gradient = ScoreGradient::of_target(queries.model(), view, target)?;
         Ok(sum_over_channels(
             view.activations,
             |channel, cell, value| gradient.at(channel, cell) * value,

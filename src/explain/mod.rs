@@ -1,36 +1,57 @@
 //! Explainers: from a forward pass to a raw heatmap. One file per method behind one trait.
 
 mod ablationcam;
+mod coalitions;
 mod eigencam;
+mod fill;
 mod finercam;
 mod gradcam;
 mod gradcam_plus_plus;
 mod gradient;
 mod hirescam;
+mod kernelshap;
 mod layercam;
 mod layers;
+mod least_squares;
+mod lime;
+mod occlusion;
 mod principal;
+mod queries;
+mod rasterize;
+mod rise;
+mod sampling;
+mod scorecam;
+mod superpixels;
 mod target;
 #[cfg(test)]
 mod test_views;
+#[cfg(test)]
+mod toy_model;
 mod xgradcam;
 
 pub use ablationcam::AblationCam;
 pub use eigencam::{EigenCam, EigenGradCam};
+pub use fill::Fill;
 pub use finercam::FinerCam;
 pub use gradcam::GradCam;
 pub use gradcam_plus_plus::GradCamPlusPlus;
 pub use hirescam::HiResCam;
+pub use kernelshap::KernelShap;
 pub use layercam::LayerCam;
 pub use layers::mean_of_layers;
-pub use target::{Score, Target, TargetChoice};
+pub use lime::Lime;
+pub use occlusion::Occlusion;
+pub use queries::{OnPass, Queries};
+pub use rise::Rise;
+pub use scorecam::ScoreCam;
+pub use target::{Request, Score, Target, TargetChoice};
 pub use xgradcam::XGradCam;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::heatmap::Heatmap;
-use crate::model::{Activations, Classifier, Forward, ModelSpec, Prediction, TargetLayer, ranked};
+use crate::model::{Activations, Forward, ModelInput, ModelSpec, Prediction, TargetLayer, ranked};
 
-/// What an explainer works from: one picture's pass through the network.
+/// What an explainer works from: one picture and its pass through the network.
 #[derive(Debug, Clone, Copy)]
 pub struct LayerView<'a> {
     /// The layer the map is made for.
@@ -39,39 +60,63 @@ pub struct LayerView<'a> {
     pub activations: &'a Activations,
     /// The pass they are of.
     pub forward: &'a Forward,
+    /// The picture.
+    pub input: &'a ModelInput,
 }
 
-/// Turns activations into a raw map for a target class.
+/// Turns a picture and its activations into a raw map for a target class.
 pub trait Explainer: std::fmt::Debug + Send + Sync {
     /// Name on the command line and in records.
     fn name(&self) -> &'static str;
 
-    /// Whether the method works at these layers for this score; asked once, before the first picture.
+    /// Whether the method works for what is asked; called once, before the first picture.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] that says what does not go together.
-    fn check(&self, spec: &ModelSpec, layers: &[TargetLayer], score: Score) -> Result<()> {
-        let _ = (spec, layers, score);
+    fn check(&self, spec: &ModelSpec, request: &Request) -> Result<()> {
+        let _ = (spec, request);
         Ok(())
     }
 
-    /// The raw, signed map at the layer's resolution.
+    /// Whether a map at these layers takes so many passes of the network that they, not pictures, are what threads should share.
+    fn makes_many_passes(&self, spec: &ModelSpec, layers: &[TargetLayer]) -> bool {
+        let _ = (spec, layers);
+        false
+    }
+
+    /// Whether the number of passes can be chosen ([`Queries::samples`]).
+    fn takes_samples(&self) -> bool {
+        false
+    }
+
+    /// Whether only input and output of the network are looked at, so that no layer has a part in the map.
+    fn is_model_agnostic(&self) -> bool {
+        false
+    }
+
+    /// What is explained where nothing else is asked for.
+    fn default_score(&self) -> Score {
+        Score::Logit
+    }
+
+    /// The raw, signed map: at the layer's resolution, or 28x28 if the method is model-agnostic.
     ///
     /// # Errors
-    /// [`ErrorKind::Compute`](crate::ErrorKind::Compute) if the backend fails, and what [`check`](Self::check) reports.
+    /// [`ErrorKind::Compute`] if the backend fails, [`ErrorKind::Cancelled`] if [`Queries`] were told to stop, and what
+    /// [`check`](Self::check) reports.
     ///
     /// # Panics
     /// If the model has no such class.
     fn explain(
         &self,
-        model: &dyn Classifier,
+        queries: &Queries<'_>,
         view: LayerView<'_>,
         target: Target,
     ) -> Result<Heatmap>;
 }
 
 /// All methods with their default settings, Grad-CAM first.
-pub static METHODS: [&dyn Explainer; 9] = [
+pub static METHODS: [&dyn Explainer; 14] = [
     &GradCam,
     &GradCamPlusPlus::DEFAULT,
     &XGradCam,
@@ -80,7 +125,12 @@ pub static METHODS: [&dyn Explainer; 9] = [
     &EigenCam,
     &EigenGradCam,
     &AblationCam,
+    &ScoreCam,
     &FinerCam::DEFAULT,
+    &Rise::DEFAULT,
+    &Occlusion::DEFAULT,
+    &Lime::DEFAULT,
+    &KernelShap::DEFAULT,
 ];
 
 /// The method of this name.
@@ -109,63 +159,89 @@ fn check_logit(method: &dyn Explainer, score: Score) -> Result<()> {
     Err(Error::new(ErrorKind::InvalidArgument, message))
 }
 
-/// What a frame was explained as: the target, what the model saw, and the raw map.
+/// The error of methods that cannot set one class against another.
+fn check_no_contrast(method: &dyn Explainer, contrast: Option<usize>) -> Result<()> {
+    if contrast.is_none() {
+        return Ok(());
+    }
+    let message = format!("{} knows no --contrast", method.name());
+    Err(Error::new(ErrorKind::InvalidArgument, message))
+}
+
+/// What a frame was explained as: what the model saw, and a raw map for each target.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {
+    /// All classes, best first.
+    pub ranking: Vec<Prediction>,
+    /// One for each of the targets asked for, in their order.
+    pub maps: Vec<TargetMap>,
+}
+
+/// Why one class.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TargetMap {
     /// The class and score that the map is made for.
     pub target: Target,
     /// The target's place in the prediction.
-    pub target_prediction: Prediction,
-    /// All classes, best first.
-    pub ranking: Vec<Prediction>,
+    pub prediction: Prediction,
     /// The raw map.
     pub heatmap: Heatmap,
 }
 
-/// Runs `explainer` for one forward pass over all `layers` (the mean of several).
+/// Explains one picture: runs `explainer` for each target over all layers (the mean of several). `forward` is the picture's pass, with the
+/// request's layers.
 ///
 /// # Errors
-/// As [`Explainer::explain`].
+/// As [`Explainer::explain`]; [`ErrorKind::InvalidArgument`] if the model has no such class.
 pub fn explain_forward(
-    model: &dyn Classifier,
+    queries: &Queries<'_>,
     explainer: &dyn Explainer,
+    input: &ModelInput,
     forward: &Forward,
-    layers: &[TargetLayer],
-    choice: TargetChoice,
-    score: Score,
+    request: &Request,
 ) -> Result<Explanation> {
     let ranking = ranked(&forward.logits);
-    let class = match choice {
-        TargetChoice::Top1 => ranking.first().map_or(0, |prediction| prediction.index),
-        TargetChoice::Class(index) => index,
-    };
-    let target = Target { class, score };
-    let target_prediction = ranking
-        .iter()
-        .find(|prediction| prediction.index == class)
-        .copied()
-        .ok_or_else(|| {
-            Error::new(
-                ErrorKind::InvalidArgument,
-                format!("class {class} is not one of the model's {}", ranking.len()),
-            )
-        })?;
-    let maps = layers
-        .iter()
-        .zip(&forward.activations)
-        .map(|(layer, activations)| {
-            let view = LayerView {
-                layer: *layer,
-                activations,
-                forward,
-            };
-            explainer.explain(model, view, target)
+    let find = |class: usize| {
+        let found = ranking.iter().find(|prediction| prediction.index == class);
+        found.copied().ok_or_else(|| {
+            let message = format!("class {class} is not one of the model's {}", ranking.len());
+            Error::new(ErrorKind::InvalidArgument, message)
         })
-        .collect::<Result<Vec<_>>>()?;
-    Ok(Explanation {
-        target,
-        target_prediction,
-        ranking,
-        heatmap: mean_of_layers(maps),
-    })
+    };
+    if let Some(other) = request.contrast {
+        find(other)?;
+    }
+    let mut maps = Vec::with_capacity(request.targets.len());
+    for choice in &request.targets {
+        let class = match choice {
+            TargetChoice::Top1 => ranking.first().map_or(0, |prediction| prediction.index),
+            TargetChoice::Class(index) => *index,
+        };
+        let target = Target {
+            class,
+            score: request.score,
+            contrast: request.contrast,
+        };
+        let prediction = find(class)?;
+        let of_layers =
+            request
+                .layers
+                .iter()
+                .zip(&forward.activations)
+                .map(|(layer, activations)| {
+                    let view = LayerView {
+                        layer: *layer,
+                        activations,
+                        forward,
+                        input,
+                    };
+                    explainer.explain(queries, view, target)
+                });
+        maps.push(TargetMap {
+            target,
+            prediction,
+            heatmap: mean_of_layers(of_layers.collect::<Result<_>>()?),
+        });
+    }
+    Ok(Explanation { ranking, maps })
 }

@@ -2,7 +2,7 @@
 
 use super::gradient::ScoreGradient;
 use crate::explain::LayerView;
-use crate::model::{Activations, Forward, TargetLayer};
+use crate::model::{Activations, Forward, ModelInput, TargetLayer};
 
 /// Two channels of two cells: `A = [1 2], [10 20]` and `G = [1 3], [-1 0]`.
 pub(super) fn view_of_two_channels(test: impl FnOnce(LayerView<'_>, &ScoreGradient)) {
@@ -18,10 +18,15 @@ pub(super) fn view_of_two_channels(test: impl FnOnce(LayerView<'_>, &ScoreGradie
     };
     let layer = TargetLayer { stage: 2, block: 0 };
     let forward = Forward::new(vec![layer], vec![activations.clone()], vec![0.0]);
+    let input = ModelInput {
+        size: 0,
+        values: Vec::new(),
+    };
     let view = LayerView {
         layer,
         activations: &activations,
         forward: &forward,
+        input: &input,
     };
     test(view, &ScoreGradient::PerCell(gradient));
 }

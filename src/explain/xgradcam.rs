@@ -2,9 +2,8 @@
 
 use super::gradient::{ScoreGradient, plane_sum, weighted_sum};
 use crate::error::Result;
-use crate::explain::{Explainer, LayerView, Target};
+use crate::explain::{Explainer, LayerView, Queries, Target};
 use crate::heatmap::Heatmap;
-use crate::model::Classifier;
 
 /// Against a division by zero in a channel that is off, as in pytorch-grad-cam.
 const EPSILON: f64 = 1e-7;
@@ -22,11 +21,11 @@ impl Explainer for XGradCam {
 
     fn explain(
         &self,
-        model: &dyn Classifier,
+        queries: &Queries<'_>,
         view: LayerView<'_>,
         target: Target,
     ) -> Result<Heatmap> {
-        let gradient = ScoreGradient::of_target(model, view, target)?;
+        let gradient = ScoreGradient::of_target(queries.model(), view, target)?;
         Ok(weighted_sum(view.activations, |channel, plane| {
             let cells = plane.iter().enumerate();
             let products: f64 = cells

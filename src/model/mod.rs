@@ -210,6 +210,13 @@ pub trait Classifier: Send + Sync {
     /// [`ErrorKind::Compute`](crate::ErrorKind::Compute) if the backend fails or the input has the wrong size.
     fn forward(&self, input: &ModelInput, layers: &[TargetLayer]) -> Result<Forward>;
 
+    /// The logits that the rest of the network makes of these activations of `layer`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Compute`](crate::ErrorKind::Compute) if the backend fails, the network has no such layer, or the activations do not have
+    /// its shape.
+    fn head(&self, layer: TargetLayer, activations: &Activations) -> Result<Vec<f32>>;
+
     /// The vector-Jacobian product of the rest of the network: the gradient with respect to the activations of `layer` of
     /// `sum_j logit_weights[j] * logit_j`. `forward` is a pass of this network in which `layer` was requested.
     ///
@@ -236,6 +243,37 @@ pub(crate) fn check_input(spec: &ModelSpec, input: &ModelInput) -> Result<()> {
         spec.input_size,
         input.values.len(),
         input.size
+    );
+    Err(Error::new(ErrorKind::Compute, message).at_stage(Stage::Model))
+}
+
+/// Whether `activations` are what `layer` puts out.
+///
+/// # Errors
+/// [`ErrorKind::Compute`] if the network has no such layer or its output has another shape.
+pub(crate) fn check_activations(
+    spec: &ModelSpec,
+    layer: TargetLayer,
+    activations: &Activations,
+) -> Result<()> {
+    let is_known = spec.target_layers().contains(&layer);
+    let (channels, side) = (layer.shape().output, (spec.input_size / 4) >> layer.stage);
+    let Activations {
+        height,
+        width,
+        values,
+        ..
+    } = activations;
+    if is_known
+        && (activations.channels, *height, *width) == (channels, side, side)
+        && values.len() == channels * side * side
+    {
+        return Ok(());
+    }
+    let message = format!(
+        "layer {} has no activations of {}x{height}x{width}",
+        layer.torch_name(),
+        activations.channels
     );
     Err(Error::new(ErrorKind::Compute, message).at_stage(Stage::Model))
 }

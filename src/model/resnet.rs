@@ -11,7 +11,8 @@ use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::model::spec::{BASE_CHANNELS, ModelSpec, TargetLayer};
 use crate::model::weights::WeightFile;
 use crate::model::{
-    Activations, Backend, Classifier, Forward, FullyConnected, ModelInput, Precision, check_input,
+    Activations, Backend, Classifier, Forward, FullyConnected, ModelInput, Precision,
+    check_activations, check_input,
 };
 
 /// A convolution and the batch normalisation behind it.
@@ -208,29 +209,24 @@ impl ResNet {
         Ok(Forward::new(layers.to_vec(), activations, logits))
     }
 
+    /// From the output of `layer` to the logits, `[1, classes]`.
+    fn run_from(&self, layer: TargetLayer, output: &Tensor) -> candle_core::Result<Tensor> {
+        let mut x = output.clone();
+        for (_, block) in self.blocks.iter().filter(|(other, _)| *other > layer) {
+            x = block.forward(&x)?;
+        }
+        self.classify(&x)
+    }
+
     fn gradient(
         &self,
         activations: &Activations,
         layer: TargetLayer,
         logit_weights: &[f32],
     ) -> candle_core::Result<Activations> {
-        let shape = (
-            1,
-            activations.channels,
-            activations.height,
-            activations.width,
-        );
-        let leaf = Var::from_tensor(&Tensor::from_slice(
-            &activations.values,
-            shape,
-            &Device::Cpu,
-        )?)?;
-        let mut x = leaf.as_tensor().clone();
-        for (_, block) in self.blocks.iter().filter(|(other, _)| *other > layer) {
-            x = block.forward(&x)?;
-        }
+        let leaf = Var::from_tensor(&to_tensor(activations)?)?;
         let weights = Tensor::from_slice(logit_weights, (1, logit_weights.len()), &Device::Cpu)?;
-        let score = (self.classify(&x)? * weights)?.sum_all()?;
+        let score = (self.run_from(layer, leaf.as_tensor())? * weights)?.sum_all()?;
         let gradients = score.backward()?;
         let gradient = gradients.get(&leaf).ok_or_else(|| {
             candle_core::Error::Msg("no gradient reached the target layer".into())
@@ -263,6 +259,13 @@ impl Classifier for ResNet {
             .map_err(|error| compute_error("cannot run the network", error))
     }
 
+    fn head(&self, layer: TargetLayer, activations: &Activations) -> Result<Vec<f32>> {
+        check_activations(&self.spec, layer, activations)?;
+        let logits = to_tensor(activations)
+            .and_then(|output| self.run_from(layer, &output)?.flatten_all()?.to_vec1());
+        logits.map_err(|error| compute_error("cannot run the network's head", error))
+    }
+
     fn backpropagate(
         &self,
         forward: &Forward,
@@ -283,6 +286,16 @@ impl Classifier for ResNet {
 
 fn compute_error(action: &str, error: candle_core::Error) -> Error {
     Error::caused_by(ErrorKind::Compute, action, error).at_stage(Stage::Model)
+}
+
+fn to_tensor(activations: &Activations) -> candle_core::Result<Tensor> {
+    let Activations {
+        channels,
+        height,
+        width,
+        values,
+    } = activations;
+    Tensor::from_slice(values, (1, *channels, *height, *width), &Device::Cpu)
 }
 
 fn to_activations(tensor: &Tensor) -> candle_core::Result<Activations> {

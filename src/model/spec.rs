@@ -37,6 +37,24 @@ impl Normalization {
         mean: [123.675, 116.28, 103.53],
         deviation: [58.395, 57.12, 57.375],
     };
+
+    /// By the name that weight files and records have for it.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "caffe" => Some(Self::CAFFE),
+            "torch" => Some(Self::TORCH),
+            _ => None,
+        }
+    }
+
+    /// The opposite of [`named`](Self::named).
+    pub fn name(&self) -> &'static str {
+        if *self == Self::TORCH {
+            "torch"
+        } else {
+            "caffe"
+        }
+    }
 }
 
 /// Everything about a network but its weights.
@@ -80,15 +98,12 @@ impl ModelSpec {
         }
         // The entry is a keyword, then a colon and a description for people.
         let preprocess = file.entry("preprocess")?;
-        let normalization = match preprocess.split(':').next().unwrap_or_default().trim() {
-            "caffe" => Normalization::CAFFE,
-            "torch" => Normalization::TORCH,
-            other => {
-                return Err(file.error(format!(
-                    "preprocess {other:?} is unknown, known are caffe and torch"
-                )));
-            }
-        };
+        let keyword = preprocess.split(':').next().unwrap_or_default().trim();
+        let normalization = Normalization::named(keyword).ok_or_else(|| {
+            file.error(format!(
+                "preprocess {keyword:?} is unknown, known are caffe and torch"
+            ))
+        })?;
         let input_size: usize = parse(file, "input_size")?;
         if input_size == 0 || !input_size.is_multiple_of(32) || input_size > 4096 {
             return Err(file.error(format!(

@@ -10,98 +10,178 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::error::{Error, ErrorKind, Result, Stage};
-use crate::explain::{Explainer, Score, TargetChoice};
+use crate::explain::{Explainer, Request, TargetChoice};
 use crate::frame::Frame;
-use crate::model::{Classifier, TargetLayer};
+use crate::model::Classifier;
 use crate::pipeline::CancelToken;
 use crate::pipeline::describe::Describer;
 use crate::pipeline::failure::FirstFailure;
-use crate::pipeline::ordered::{InputFacts, Ordered};
+use crate::pipeline::ordered::{Chooser, InputFacts, Ordered};
+use crate::pipeline::redraw::Redraw;
 use crate::pipeline::report::{Reporter, StageTimes, Summary};
 use crate::pipeline::timing::{peak_rss_mb, process_cpu_secs};
-use crate::pipeline::worker::{Explained, Worker};
+use crate::pipeline::worker::{Asked, Explained, Worker};
 use crate::preprocess::ResizePolicy;
-use crate::records::RecordsWriter;
+use crate::records::{RecordsReader, RecordsWriter};
 use crate::render::Renderer;
 use crate::sink::FrameSink;
 use crate::source::{FrameSource, SourceEnd};
-use crate::temporal::{Normalize, Temporal};
+use crate::temporal::{Hold, Normalize, Temporal};
 
 /// Frames in flight beyond one per worker: enough that decoder and encoder can run ahead of a slow frame, few enough that 1080p
 /// frames (3 MB each) stay a small part of memory.
 const SPARE_FRAMES_IN_FLIGHT: usize = 4;
 
-/// What to explain and how.
+/// How maps are laid over frames and shown over time.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The class to explain.
-    pub target: TargetChoice,
-    /// What is differentiated.
-    pub score: Score,
-    /// Target layers; the map is the mean of several.
-    pub layers: Vec<TargetLayer>,
-    /// Name of the layers in records.
-    pub layer_name: String,
-    /// Classes in the label and in records.
-    pub top_k: usize,
     /// How a frame becomes the model's square.
     pub resize: ResizePolicy,
     /// Scale of the drawn map.
     pub normalize: Normalize,
     /// Share of the frames before in a smoothed map, 0 (off) to below 1.
     pub smooth: f32,
-    /// Explain every Nth frame; the others carry the last map on. At least 1.
-    pub stride: u64,
-    /// Worker threads. At least 1.
-    pub workers: usize,
 }
 
-/// The parts of one run.
-pub struct Job<'a> {
+/// Explaining frames: with what, what, and how.
+#[derive(Clone)]
+pub struct Explaining<'a> {
     /// The network.
     pub model: &'a dyn Classifier,
     /// The method.
     pub explainer: &'a dyn Explainer,
+    /// Targets, score, layers.
+    pub request: Request,
+    /// Name of the layers in records.
+    pub layer_name: String,
+    /// Classes in the label and in records.
+    pub top_k: usize,
+    /// Explain every Nth frame; the others carry the last map on. At least 1.
+    pub stride: u64,
+    /// A frame's top class takes over from the one before when its probability is more than this above that class's; 0 lets every frame
+    /// have its own.
+    pub hold: f64,
+    /// Passes per map for methods that let one choose.
+    pub samples: Option<usize>,
+    /// Seed for methods with chance in them.
+    pub seed: u64,
+    /// Worker threads. At least 1.
+    pub workers: usize,
+}
+
+impl<'a> Explaining<'a> {
+    /// Every frame's top class at the last layer, with all defaults, on one thread.
+    pub fn new(model: &'a dyn Classifier, explainer: &'a dyn Explainer) -> Self {
+        let layer = model.spec().last_layer();
+        Self {
+            model,
+            explainer,
+            request: Request {
+                targets: vec![TargetChoice::Top1],
+                score: explainer.default_score(),
+                contrast: None,
+                layers: vec![layer],
+            },
+            layer_name: model.spec().layer_name(layer),
+            top_k: 3,
+            stride: 1,
+            hold: 0.0,
+            samples: None,
+            seed: 0,
+            workers: 1,
+        }
+    }
+
+    /// Whether passes of one frame, not frames, are what the threads share.
+    pub fn makes_many_passes(&self) -> bool {
+        let spec = self.model.spec();
+        self.explainer.makes_many_passes(spec, &self.request.layers)
+    }
+
+    /// Frames that are explained at once.
+    fn frames_at_once(&self) -> usize {
+        if self.makes_many_passes() {
+            1
+        } else {
+            self.workers.max(1)
+        }
+    }
+
+    /// Threads that share the passes of one frame.
+    pub(super) fn query_threads(&self) -> usize {
+        if self.makes_many_passes() {
+            self.workers.max(1)
+        } else {
+            1
+        }
+    }
+}
+
+/// Where the maps come from.
+pub enum Maps<'a> {
+    /// Frames are explained.
+    Explained(Explaining<'a>),
+    /// They were explained before; no network is needed.
+    Recorded(Box<RecordsReader>),
+}
+
+/// The parts of one run.
+pub struct Job<'a> {
+    /// Where the maps come from.
+    pub maps: Maps<'a>,
     /// Where frames come from.
     pub source: Box<dyn FrameSource>,
-    /// Draws them.
-    pub renderer: Renderer,
+    /// Draws them; none leaves the pictures as they are.
+    pub renderer: Option<Renderer>,
     /// Where they go.
     pub sink: Box<dyn FrameSink>,
     /// Where records go, if anywhere.
     pub records: Option<RecordsWriter>,
-    /// What to explain and how.
+    /// How maps are laid over frames and shown over time.
     pub options: Options,
 }
 
 /// Runs a job to its end and gives the output its final name.
 ///
-/// When `cancel` is set, reading stops, what was read is finished, and the output is complete up to there.
+/// When `cancel` is set, reading stops, what was read is finished, and the output is complete up to there. Only an explanation of many passes is
+/// given up in the middle, with its frame.
 ///
 /// # Errors
 /// [`ErrorKind::Cancelled`] if `cancel` is set before a frame is written; else the first failure of any stage; the output is then removed.
 pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Result<Summary> {
     let (wall_start, cpu_start) = (Instant::now(), process_cpu_secs());
     let Job {
-        model,
-        explainer,
+        maps,
         mut source,
         renderer,
         sink,
         records,
         options,
     } = job;
-    explainer.check(model.spec(), &options.layers, options.score)?;
-    let workers = options.workers.max(1);
     let info = source.info();
+    let (orientation, time_base) = (info.orientation, info.time_base);
+    let (explaining, mut redraw, model_size, backend) = match maps {
+        Maps::Explained(explaining) => {
+            let (model, request) = (explaining.model, &explaining.request);
+            explaining.explainer.check(model.spec(), request)?;
+            let (size, backend) = (model.spec().input_size, model.backend());
+            (Some(explaining), None, size, Some(backend))
+        }
+        Maps::Recorded(reader) => {
+            let size = reader.header().input_size;
+            let redraw = Redraw::new(*reader, orientation, time_base)?;
+            (None, Some(redraw), size, None)
+        }
+    };
     let input = InputFacts {
-        orientation: info.orientation,
+        orientation,
         width: info.width,
         height: info.height,
-        time_base: info.time_base,
+        time_base,
         estimated_frames: info.estimated_frames,
-        model_size: model.spec().input_size,
+        model_size,
     };
+    let workers = explaining.as_ref().map_or(1, Explaining::frames_at_once);
 
     // A permit travels with every frame: at most this many exist between decoder and encoder, so that neither a
     // queue nor the reorder buffer can grow while one worker is slow.
@@ -119,6 +199,7 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
     let mut times = StageTimes::default();
     let outcome = thread::scope(|scope| {
         let (options, failure, frames_in) = (&options, &failure, &frames_in);
+        let explaining = explaining.as_ref();
         let mut threads = Vec::with_capacity(workers + 1);
         let decode = move || {
             let mut times = StageTimes::default();
@@ -135,38 +216,58 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
             times
         };
         threads.push(spawn(scope, "decode", failure, decode));
-        for number in 0..workers {
+        if let Some(explaining) = explaining {
+            for number in 0..workers {
+                let (frames, to_ordered) = (frames.clone(), to_ordered.clone());
+                let work = move || {
+                    let mut times = StageTimes::default();
+                    let worker = Worker {
+                        explaining,
+                        resize: options.resize,
+                        orientation,
+                        reporter,
+                        cancel,
+                    };
+                    worker.run(&frames, &to_ordered, &mut times, failure);
+                    times
+                };
+                threads.push(spawn(scope, &format!("worker-{number}"), failure, work));
+            }
+        }
+        if let Some(redraw) = &mut redraw {
             let (frames, to_ordered) = (frames.clone(), to_ordered.clone());
             let work = move || {
                 let mut times = StageTimes::default();
-                let worker = Worker {
-                    model,
-                    explainer,
-                    options,
-                    orientation: input.orientation,
-                };
-                worker.run(&frames, &to_ordered, &mut times, failure);
+                redraw.run(&frames, &to_ordered, &mut times, failure);
                 times
             };
-            threads.push(spawn(scope, &format!("worker-{number}"), failure, work));
+            threads.push(spawn(scope, "redraw", failure, work));
         }
         drop((frames, to_ordered));
 
         let mut ordered = Ordered {
-            describer: Describer {
-                labels: &model.spec().labels,
-                method: explainer.name(),
-                options,
-                input,
-            },
-            temporal: Temporal::new(options.normalize, options.smooth),
+            input,
+            chooser: explaining.map(|explaining| Chooser {
+                asked: Asked {
+                    explaining,
+                    reporter,
+                    cancel,
+                },
+                describer: Describer {
+                    explaining,
+                    resize: options.resize,
+                    input,
+                },
+                hold: Hold::new(explaining.hold),
+                last: None,
+            }),
+            temporal: Temporal::new(options.normalize.clone(), options.smooth),
             map_in_frame: options
                 .resize
                 .map_in_frame(input.width, input.height, input.model_size),
             renderer,
             sink,
             records,
-            last: None,
             frames_out: 0,
             no_positive_evidence: 0,
         };
@@ -208,7 +309,6 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
         }
     };
 
-    let backend = model.backend();
     let (wall_s, cpu_s) = (
         wall_start.elapsed().as_secs_f64(),
         process_cpu_secs() - cpu_start,
@@ -223,9 +323,9 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
         cpu_ms_per_frame: cpu_s * 1e3 / finished.frames_written.max(1) as f64,
         peak_rss_mb: peak_rss_mb(),
         stages: times,
-        precision: backend.precision.name(),
-        device: backend.device,
-        isa: backend.isa,
+        precision: backend.map(|backend| backend.precision.name()),
+        device: backend.map(|backend| backend.device),
+        isa: backend.map(|backend| backend.isa),
         flicker: finished.flicker,
         no_positive_evidence: finished.no_positive_evidence,
         was_cancelled: cancel.is_cancelled(),

@@ -3,18 +3,18 @@
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::error::{Error, ErrorKind, Result, Stage};
-use crate::explain::Explanation;
+use crate::explain::{Explanation, Request, TargetChoice};
 use crate::frame::{Orientation, RectInFrame, TimeBase};
-use crate::pipeline::describe::Describer;
+use crate::pipeline::describe::{Describer, label};
 use crate::pipeline::failure::FirstFailure;
 use crate::pipeline::reorder::Reorder;
 use crate::pipeline::report::{Progress, Reporter, StageTimes};
-use crate::pipeline::worker::Explained;
-use crate::records::{CARRIED, NO_POSITIVE_EVIDENCE, RecordsWriter};
-use crate::render::Renderer;
+use crate::pipeline::worker::{Asked, Content, Explained, Made};
+use crate::records::{Flag, Record, RecordsWriter};
+use crate::render::{Panel, Renderer};
 use crate::sink::FrameSink;
 use crate::source::SourceEnd;
-use crate::temporal::Temporal;
+use crate::temporal::{Hold, Temporal};
 
 /// What all stages need to know of the input.
 #[derive(Debug, Clone, Copy)]
@@ -29,14 +29,14 @@ pub(super) struct InputFacts {
 
 /// The ordered thread's state.
 pub(super) struct Ordered<'a> {
-    pub(super) describer: Describer<'a>,
+    pub(super) input: InputFacts,
+    /// For frames that are explained in this run.
+    pub(super) chooser: Option<Chooser<'a>>,
     pub(super) temporal: Temporal,
     pub(super) map_in_frame: RectInFrame,
-    pub(super) renderer: Renderer,
+    pub(super) renderer: Option<Renderer>,
     pub(super) sink: Box<dyn FrameSink>,
     pub(super) records: Option<RecordsWriter>,
-    /// What frames that are not explained carry on.
-    pub(super) last: Option<Explanation>,
     pub(super) frames_out: u64,
     pub(super) no_positive_evidence: u64,
 }
@@ -65,71 +65,79 @@ impl Ordered<'_> {
             reorder.insert(item.frame.index, item);
             while let Some(item) = reorder.pop() {
                 let index = item.frame.index;
-                if let Err(error) = self.finish_frame(item, times) {
-                    return failure.record(error.at_frame(index));
-                }
+                let top_class = match self.finish_frame(item, times) {
+                    Ok(top_class) => top_class,
+                    // A class that is held must be explained anew, and the run is to stop.
+                    Err(error) if error.kind() == ErrorKind::Cancelled => return,
+                    Err(error) => return failure.record(error.at_frame(index)),
+                };
                 let _ = permit_return.try_send(());
-                let top = self.last.as_ref().and_then(|last| last.ranking.first());
                 reporter.frame_done(Progress {
                     frames_done: self.frames_out,
-                    estimated_frames: self.describer.input.estimated_frames,
-                    top_class: top.map_or("", |top| self.describer.labels.name(top.index)),
+                    estimated_frames: self.input.estimated_frames,
+                    top_class: &top_class,
                 });
             }
         }
     }
 
-    fn finish_frame(&mut self, item: Explained, times: &mut StageTimes) -> Result<()> {
+    /// Returns the name of the frame's top class.
+    fn finish_frame(&mut self, item: Explained, times: &mut StageTimes) -> Result<String> {
         let Explained {
             mut frame,
-            explanation,
+            thumbnail,
+            content,
         } = item;
-        let is_carried = explanation.is_none();
-        let (explanation, thumbnail) = explanation.unzip();
-        let explanation = match explanation.or_else(|| self.last.take()) {
-            Some(explanation) => explanation,
-            None => {
-                return Err(Error::new(
-                    ErrorKind::Internal,
-                    "the first frame was not explained",
-                ));
+        let pts_secs = self.input.time_base.seconds(frame.pts);
+        let is_cut = self.temporal.begin_frame(thumbnail);
+        let shown = match (content, &mut self.chooser) {
+            (Content::Stored(shown), _) => shown,
+            (content, Some(chooser)) => {
+                let flags = times.explain.measure(|| chooser.choose(content, is_cut))?;
+                let last = chooser.last.as_ref().ok_or_else(|| {
+                    Error::new(ErrorKind::Internal, "the first frame was not explained")
+                })?;
+                chooser
+                    .describer
+                    .records(frame.index, pts_secs, last, &flags)
+            }
+            (_, None) => {
+                let message = "a frame was explained in a run without a network";
+                return Err(Error::new(ErrorKind::Internal, message));
             }
         };
-        let pts_secs = self.describer.input.time_base.seconds(frame.pts);
-        let lacks_evidence = !explanation.heatmap.has_positive_evidence();
-        self.no_positive_evidence += u64::from(lacks_evidence);
+        let lacks = |record: &Record| record.flags.contains(&Flag::NoPositiveEvidence);
+        self.no_positive_evidence += u64::from(shown.iter().any(lacks));
 
-        let map = self.temporal.next(
-            &explanation.heatmap,
-            explanation.target.class,
-            thumbnail,
-            pts_secs,
-        );
-        let label = self.describer.label(&explanation);
-        frame.picture = times.render.measure(|| {
-            self.renderer
-                .render(frame.picture, map.as_ref(), self.map_in_frame, &label)
-        });
-        if let Some(records) = &mut self.records {
-            let mut flags = Vec::new();
-            if is_carried {
-                flags.push(CARRIED);
-            }
-            if lacks_evidence {
-                flags.push(NO_POSITIVE_EVIDENCE);
-            }
-            let record = self
-                .describer
-                .record(frame.index, pts_secs, &explanation, flags);
-            records.write(&record)?;
+        let targets = shown.iter().enumerate();
+        let panels: Vec<Panel> = targets
+            .map(|(target, record)| Panel {
+                map: self
+                    .temporal
+                    .draw(target, &record.heatmap, record.target.index, pts_secs),
+                label: label(record),
+            })
+            .collect();
+        if let Some(renderer) = &mut self.renderer {
+            frame.picture = times
+                .render
+                .measure(|| renderer.render(frame.picture, &panels, self.map_in_frame))?;
         }
-        self.last = Some(explanation);
+        if let Some(records) = &mut self.records {
+            for record in &shown {
+                records.write(record)?;
+            }
+        }
         times
             .encode
             .measure(|| self.sink.write(frame))
             .map_err(|error| error.at_stage(Stage::Encode))?;
         self.frames_out += 1;
-        Ok(())
+        let first = shown.into_iter().next();
+        Ok(first.map_or_else(String::new, |mut record| {
+            let top = (!record.top.is_empty()).then(|| record.top.swap_remove(0).label);
+            top.unwrap_or(record.target.label)
+        }))
     }
 
     /// Closes records and output, which then has its final name.
@@ -146,7 +154,49 @@ impl Ordered<'_> {
             decode_errors,
             no_positive_evidence: self.no_positive_evidence,
             flicker: self.temporal.flicker(),
-            last: self.last,
+            last: self.chooser.and_then(|chooser| chooser.last),
         })
+    }
+}
+
+/// Decides which class a frame is shown for, as far as that depends on the frames before.
+pub(super) struct Chooser<'a> {
+    pub(super) asked: Asked<'a>,
+    pub(super) describer: Describer<'a>,
+    pub(super) hold: Hold,
+    /// The current explanation; frames that are not explained carry it on.
+    pub(super) last: Option<Explanation>,
+}
+
+impl Chooser<'_> {
+    /// Makes the frame's explanation the current one; returns its flags.
+    fn choose(&mut self, content: Content, is_cut: bool) -> Result<Vec<Flag>> {
+        let Content::Made(made) = content else {
+            return Ok(vec![Flag::Carried]);
+        };
+        let Made {
+            mut explanation,
+            pass,
+        } = *made;
+        let explaining = self.asked.explaining;
+        let class = self.hold.choose(&explanation.ranking, is_cut);
+        let mut flags = Vec::new();
+        for (index, choice) in explaining.request.targets.iter().enumerate() {
+            let is_other = explanation.maps[index].target.class != class;
+            if let (TargetChoice::Top1, true, Some((input, forward))) = (choice, is_other, &pass) {
+                let request = Request {
+                    targets: vec![TargetChoice::Class(class)],
+                    ..explaining.request.clone()
+                };
+                let held = self
+                    .asked
+                    .explain(explaining.explainer, input, forward, &request)
+                    .map_err(|error| error.at_stage(Stage::Explain))?;
+                explanation.maps.splice(index..=index, held.maps);
+                flags = vec![Flag::Held];
+            }
+        }
+        self.last = Some(explanation);
+        Ok(flags)
     }
 }

@@ -21,6 +21,11 @@ pub struct Progress<'a> {
 pub trait Reporter: Send + Sync {
     /// One more frame was written.
     fn frame_done(&self, progress: Progress<'_>);
+
+    /// One of the `total` passes that explain the current frame is done. Called from any thread, only for methods that make many passes.
+    fn pass_done(&self, done: usize, total: usize) {
+        let _ = (done, total);
+    }
 }
 
 /// Says nothing.
@@ -97,12 +102,12 @@ pub struct Summary {
     pub peak_rss_mb: f64,
     /// Time per stage.
     pub stages: StageTimes,
-    /// Arithmetic of the network.
-    pub precision: &'static str,
+    /// Arithmetic of the network; `null` if none ran.
+    pub precision: Option<&'static str>,
     /// Where the network ran.
-    pub device: &'static str,
+    pub device: Option<&'static str>,
     /// Instruction set of the network's kernels; `candle` leaves it to candle.
-    pub isa: &'static str,
+    pub isa: Option<&'static str>,
     /// Mean absolute change of the drawn map between neighbouring frames outside scene cuts, 0 to 1; `null` without such a pair. Frames that carry a map on count as unchanged.
     pub flicker: Option<f64>,
     /// Frames whose raw map had no positive value.
@@ -113,4 +118,27 @@ pub struct Summary {
     /// The last frame's explanation; an image has only this one.
     #[serde(skip)]
     pub last: Option<Explanation>,
+}
+
+impl Summary {
+    /// Of two passes over the same frames: this one, which wrote them, after `first`, which explained them.
+    #[must_use]
+    pub fn after(self, first: Self) -> Self {
+        let (wall_s, cpu_s) = (self.wall_s + first.wall_s, self.cpu_s + first.cpu_s);
+        let mut stages = first.stages;
+        stages += self.stages;
+        Self {
+            wall_s,
+            fps: self.frames_out as f64 / wall_s,
+            cpu_s,
+            cpu_ms_per_frame: cpu_s * 1e3 / self.frames_out.max(1) as f64,
+            peak_rss_mb: self.peak_rss_mb.max(first.peak_rss_mb),
+            stages,
+            precision: first.precision,
+            device: first.device,
+            isa: first.isa,
+            last: first.last,
+            ..self
+        }
+    }
 }

@@ -1,29 +1,52 @@
-//! The worker threads: one frame each, from preprocessing to its raw map.
+//! The worker threads: one frame each, from preprocessing to its raw maps.
+
+use std::ops::ControlFlow;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use crate::error::{Result, Stage};
-use crate::explain::{Explainer, Explanation, explain_forward};
+use crate::error::{ErrorKind, Result, Stage};
+use crate::explain::{Explainer, Explanation, Queries, Request, explain_forward};
 use crate::frame::{Frame, Orientation};
-use crate::model::Classifier;
-use crate::pipeline::Options;
+use crate::model::{Classifier, Forward, ModelInput};
 use crate::pipeline::failure::FirstFailure;
-use crate::pipeline::report::StageTimes;
-use crate::preprocess::Preprocessor;
-use crate::temporal::Thumbnail;
+use crate::pipeline::report::{Reporter, StageTimes};
+use crate::pipeline::{CancelToken, Explaining};
+use crate::preprocess::{Preprocessor, ResizePolicy};
+use crate::records::Record;
+use crate::temporal::{Hold, Thumbnail};
 
-/// A frame on its way from a worker to the ordered thread; without an explanation it carries the last one on.
+/// A frame on its way to the ordered thread, with what is to be drawn on it.
 pub(super) struct Explained {
     pub(super) frame: Frame,
-    pub(super) explanation: Option<(Explanation, Thumbnail)>,
+    /// None: the frame was not looked at.
+    pub(super) thumbnail: Option<Thumbnail>,
+    pub(super) content: Content,
 }
 
-/// Takes frames from preprocessing to the raw map.
+/// What is to be drawn.
+pub(super) enum Content {
+    /// Freshly explained.
+    Made(Box<Made>),
+    /// What the frame before shows.
+    Carried,
+    /// As it was recorded.
+    Stored(Vec<Record>),
+}
+
+/// An explanation, and what another one would need.
+pub(super) struct Made {
+    pub(super) explanation: Explanation,
+    /// Only where another class is so close that it may be explained instead.
+    pub(super) pass: Option<(ModelInput, Forward)>,
+}
+
+/// Takes frames from preprocessing to the raw maps.
 pub(super) struct Worker<'a> {
-    pub(super) model: &'a dyn Classifier,
-    pub(super) explainer: &'a dyn Explainer,
-    pub(super) options: &'a Options,
+    pub(super) explaining: &'a Explaining<'a>,
+    pub(super) resize: ResizePolicy,
     pub(super) orientation: Orientation,
+    pub(super) reporter: &'a dyn Reporter,
+    pub(super) cancel: &'a CancelToken,
 }
 
 impl Worker<'_> {
@@ -41,20 +64,26 @@ impl Worker<'_> {
             .num_threads(1)
             .use_current_thread()
             .build();
-        let mut preprocessor = Preprocessor::new(self.options.resize, self.model.spec());
+        let mut preprocessor = Preprocessor::new(self.resize, self.explaining.model.spec());
         while let Some(frame) = times.preprocess.wait(|| failure.receive(frames)) {
-            let is_explained = frame.index.0.is_multiple_of(self.options.stride.max(1));
-            let explanation = is_explained
+            let is_explained = frame.index.0.is_multiple_of(self.explaining.stride.max(1));
+            let explained = is_explained
                 .then(|| self.explain(&frame, &mut preprocessor, times))
                 .transpose();
-            match explanation {
-                Ok(explanation) => {
-                    let item = Explained { frame, explanation };
-                    if times.explain.wait(|| to_ordered.send(item).is_err()) {
-                        return;
-                    }
-                }
+            let (thumbnail, content) = match explained {
+                Ok(Some((thumbnail, made))) => (Some(thumbnail), Content::Made(Box::new(made))),
+                Ok(None) => (None, Content::Carried),
+                // In the middle of an explanation of many passes: what was explained before is finished.
+                Err(error) if error.kind() == ErrorKind::Cancelled => return,
                 Err(error) => return failure.record(error.at_frame(frame.index)),
+            };
+            let item = Explained {
+                frame,
+                thumbnail,
+                content,
+            };
+            if times.explain.wait(|| to_ordered.send(item).is_err()) {
+                return;
             }
         }
     }
@@ -64,32 +93,71 @@ impl Worker<'_> {
         frame: &Frame,
         preprocessor: &mut Preprocessor,
         times: &mut StageTimes,
-    ) -> Result<(Explanation, Thumbnail)> {
-        let options = self.options;
+    ) -> Result<(Thumbnail, Made)> {
+        let Explaining {
+            model,
+            explainer,
+            request,
+            hold,
+            ..
+        } = self.explaining;
         let input = times
             .preprocess
             .measure(|| preprocessor.run(&frame.picture, self.orientation))
             .map_err(|error| error.at_stage(Stage::Preprocess))?;
         let thumbnail = times
             .preprocess
-            .measure(|| Thumbnail::of(&input, &self.model.spec().normalization));
+            .measure(|| Thumbnail::of(&input, &model.spec().normalization));
         let forward = times
             .model
-            .measure(|| self.model.forward(&input, &options.layers))
+            .measure(|| model.forward(&input, &request.layers))
             .map_err(|error| error.at_stage(Stage::Model))?;
         let explanation = times
             .explain
             .measure(|| {
-                explain_forward(
-                    self.model,
-                    self.explainer,
-                    &forward,
-                    &options.layers,
-                    options.target,
-                    options.score,
-                )
+                let asked = Asked {
+                    explaining: self.explaining,
+                    reporter: self.reporter,
+                    cancel: self.cancel,
+                };
+                asked.explain(*explainer, &input, &forward, request)
             })
             .map_err(|error| error.at_stage(Stage::Explain))?;
-        Ok((explanation, thumbnail))
+        let is_close = Hold::new(*hold).is_close(&explanation.ranking);
+        let pass = is_close.then_some((input, forward));
+        Ok((thumbnail, Made { explanation, pass }))
+    }
+}
+
+/// Explains with progress, and stops when asked to.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) explaining: &'a Explaining<'a>,
+    pub(super) reporter: &'a dyn Reporter,
+    pub(super) cancel: &'a CancelToken,
+}
+
+impl Asked<'_> {
+    pub(super) fn explain(
+        self,
+        explainer: &dyn Explainer,
+        input: &ModelInput,
+        forward: &Forward,
+        request: &Request,
+    ) -> Result<Explanation> {
+        let on_pass = |done, total| {
+            self.reporter.pass_done(done, total);
+            if self.cancel.is_cancelled() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        };
+        let model: &dyn Classifier = self.explaining.model;
+        let queries = Queries::new(model)
+            .with_threads(self.explaining.query_threads())
+            .with_sampling(self.explaining.samples, self.explaining.seed)
+            .with_report(&on_pass);
+        explain_forward(&queries, explainer, input, forward, request)
     }
 }

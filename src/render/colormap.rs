@@ -111,10 +111,13 @@ const JET_BLUE: Segments = &[
 ];
 
 fn jet_table() -> [[u8; 3]; 256] {
-    std::array::from_fn(|index| {
-        // The bytes are truncated, not rounded, as matplotlib does.
-        [JET_RED, JET_GREEN, JET_BLUE].map(|channel| (intensity(channel, index) * 255.0) as u8)
-    })
+    // The bytes are truncated, not rounded, as matplotlib does.
+    std::array::from_fn(|index| jet(index).map(|intensity| (intensity * 255.0) as u8))
+}
+
+/// Red, green, blue of jet in 0..=1 for evidence `index / 255`.
+pub(super) fn jet(index: usize) -> [f64; 3] {
+    [JET_RED, JET_GREEN, JET_BLUE].map(|channel| intensity(channel, index))
 }
 
 /// matplotlib's `_create_lookup_table` for N = 256 and gamma 1, in its order of operations.

@@ -12,7 +12,7 @@ pub enum Layout {
     /// The heatmap over the picture.
     #[default]
     Overlay,
-    /// Original, overlay.
+    /// Original, overlay (one overlay per map, here and elsewhere).
     SideBySide,
     /// Original, heatmap alone, overlay.
     Triple,
@@ -24,27 +24,32 @@ impl Layout {
     /// Every layout, in the order in which help texts list them.
     pub const ALL: [Self; 4] = [Self::Overlay, Self::SideBySide, Self::Triple, Self::Heatmap];
 
-    /// How many panels stand beside each other.
-    pub fn panel_count(self) -> usize {
+    /// How many panels stand beside each other when so many maps are drawn of each frame.
+    pub fn panel_count(self, targets: usize) -> usize {
         match self {
-            Self::Overlay | Self::Heatmap => 1,
-            Self::SideBySide => 2,
-            Self::Triple => 3,
+            Self::Overlay | Self::Heatmap => targets,
+            Self::SideBySide => 1 + targets,
+            Self::Triple => 1 + 2 * targets,
         }
     }
 
-    /// Coded size (width, height) of the output for coded pictures of `width` x `height`.
+    /// Whether the first panel is the plain picture.
+    pub fn has_original(self) -> bool {
+        matches!(self, Self::SideBySide | Self::Triple)
+    }
+
+    /// Coded size (width, height) of the output for coded pictures of `width` x `height` and so many maps of each.
     ///
     /// With several panels, each takes its length rounded up to whole chroma samples, so that the chroma of every
     /// panel starts where its luma does.
     pub fn shape(
         self,
-        width: usize,
-        height: usize,
+        targets: usize,
+        (width, height): (usize, usize),
         format: PictureFormat,
         orientation: Orientation,
     ) -> (usize, usize) {
-        let count = self.panel_count();
+        let count = self.panel_count(targets);
         if count == 1 {
             return (width, height);
         }
@@ -189,13 +194,16 @@ mod tests {
     #[test]
     fn shapes_grow_along_the_axis_that_is_horizontal_upright() {
         let upright = turned(0);
-        assert_eq!(Layout::Overlay.shape(5, 3, YUV420, upright), (5, 3));
-        assert_eq!(Layout::Heatmap.shape(5, 3, YUV420, turned(1)), (5, 3));
-        assert_eq!(Layout::SideBySide.shape(5, 3, YUV420, upright), (12, 3));
-        assert_eq!(Layout::Triple.shape(5, 3, YUV420, upright), (18, 3));
-        assert_eq!(Layout::Triple.shape(5, 3, YUV420, turned(3)), (5, 12));
+        assert_eq!(Layout::Overlay.shape(1, (5, 3), YUV420, upright), (5, 3));
+        assert_eq!(Layout::Heatmap.shape(1, (5, 3), YUV420, turned(1)), (5, 3));
+        assert_eq!(
+            Layout::SideBySide.shape(1, (5, 3), YUV420, upright),
+            (12, 3)
+        );
+        assert_eq!(Layout::Triple.shape(1, (5, 3), YUV420, upright), (18, 3));
+        assert_eq!(Layout::Triple.shape(1, (5, 3), YUV420, turned(3)), (5, 12));
         let full = PictureFormat::FULL_8;
-        assert_eq!(Layout::Triple.shape(5, 3, full, upright), (15, 3));
+        assert_eq!(Layout::Triple.shape(1, (5, 3), full, upright), (15, 3));
     }
 
     #[test]
@@ -225,7 +233,7 @@ mod tests {
                 // Upright panels are 2 wide and 1 high.
                 let (width, height) = orientation.upright_size(2, 1);
                 let (out_width, out_height) =
-                    Layout::Triple.shape(width, height, full, orientation);
+                    Layout::Triple.shape(1, (width, height), full, orientation);
                 let mut output =
                     Picture::filled(out_width, out_height, full, ColorSpec::RGB, [0; 3]);
                 for index in 0..3 {

@@ -3,6 +3,7 @@
 mod canvas;
 mod colormap;
 mod glyphs;
+mod keras;
 mod label;
 mod layout;
 mod overlay;
@@ -16,4 +17,4 @@ pub use label::{LabelLine, LabelPainter};
 pub use layout::Layout;
 pub use overlay::Overlay;
 pub use palette::Palette;
-pub use renderer::{RenderOptions, Renderer};
+pub use renderer::{DrawStyle, Panel, RenderOptions, Renderer};

@@ -1,16 +1,32 @@
 //! From a frame's picture, its map and its label to the finished picture.
 
 use super::layout::place_panel;
-use super::{ColorMap, LabelLine, LabelPainter, Layout, Overlay};
+use super::{ColorMap, LabelLine, LabelPainter, Layout, Overlay, keras};
 use crate::error::{Error, ErrorKind, Result};
-use crate::frame::{ColorSpec, Orientation, Picture, PictureFormat, RectInFrame, Samples};
+use crate::frame::{
+    ColorModel, ColorSpec, Orientation, Picture, PictureFormat, RectInFrame, Samples,
+};
 use crate::heatmap::NormalizedHeatmap;
 use crate::picture::SampleSpace;
 use crate::sink::PictureShape;
+use crate::source::SourceInfo;
+
+/// How a map is laid over a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DrawStyle {
+    /// The map is upsampled, coloured, and mixed with the picture: brightness does not jump from frame to frame.
+    #[default]
+    Blend,
+    /// As the Keras walk-through draws: the colours are upsampled, added to the picture, and the sum is stretched to full range. For RGB pictures that
+    /// the map covers; without label, colour map, alpha, threshold.
+    Keras,
+}
 
 /// How results are drawn.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RenderOptions {
+    /// How a map is laid over a picture.
+    pub style: DrawStyle,
     /// Colours of the heatmap.
     pub colormap: ColorMap,
     /// Weight of the heatmap's colour in the overlay, 0..=1.
@@ -19,15 +35,28 @@ pub struct RenderOptions {
     pub threshold: f32,
     /// Arrangement of panels.
     pub layout: Layout,
+    /// How many maps of the same frame are drawn beside each other. At least 1.
+    pub targets: usize,
+}
+
+/// One map of a frame, and what is written on it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Panel {
+    /// None leaves the picture plain.
+    pub map: Option<NormalizedHeatmap>,
+    /// Lines of the label.
+    pub label: Vec<LabelLine>,
 }
 
 impl Default for RenderOptions {
     fn default() -> Self {
         Self {
+            style: DrawStyle::Blend,
             colormap: ColorMap::default(),
             alpha: 0.4,
             threshold: 0.0,
             layout: Layout::default(),
+            targets: 1,
         }
     }
 }
@@ -35,14 +64,16 @@ impl Default for RenderOptions {
 /// Draws the frames of one stream.
 #[derive(Debug)]
 pub struct Renderer {
+    style: DrawStyle,
     layout: Layout,
+    targets: usize,
     shape: PictureShape,
     orientation: Orientation,
     overlay: Overlay,
     /// Draws the heatmap alone: opaque, without threshold.
     opaque: Overlay,
     label: LabelPainter,
-    /// The heatmap panel of the triple layout, kept to be drawn anew for each frame.
+    /// The panel of a heatmap alone beside others, kept to be drawn anew for each frame.
     heatmap_panel: Option<Picture>,
     black: [u16; 3],
 }
@@ -60,6 +91,10 @@ impl Renderer {
         color: ColorSpec,
         orientation: Orientation,
     ) -> Result<Self> {
+        if options.style == DrawStyle::Keras && color.model != ColorModel::Rgb {
+            let message = "the Keras recipe draws RGB pictures only";
+            return Err(Error::new(ErrorKind::InvalidArgument, message));
+        }
         for (name, value) in [("alpha", options.alpha), ("threshold", options.threshold)] {
             if !(0.0..=1.0).contains(&value) {
                 let message = format!("{name} must lie between 0 and 1, not at {value}");
@@ -68,11 +103,17 @@ impl Renderer {
         }
         let overlay =
             |alpha, threshold| Overlay::new(color, format, options.colormap, alpha, threshold);
-        let (out_width, out_height) = options.layout.shape(width, height, format, orientation);
+        let targets = options.targets.max(1);
+        let (layout, size) = (options.layout, (width, height));
+        let (out_width, out_height) = layout.shape(targets, size, format, orientation);
+        let is_beside = layout.panel_count(targets) > 1;
+        let has_heatmap_panel = is_beside && matches!(layout, Layout::Triple | Layout::Heatmap);
         let (_, upright_height) = orientation.upright_size(width, height);
         let black = SampleSpace::new(color, format.bit_depth).encode([0.0; 3]);
         Ok(Self {
-            layout: options.layout,
+            style: options.style,
+            layout,
+            targets,
             shape: PictureShape {
                 width: out_width,
                 height: out_height,
@@ -83,10 +124,26 @@ impl Renderer {
             overlay: overlay(options.alpha, options.threshold),
             opaque: overlay(1.0, 0.0),
             label: LabelPainter::new(upright_height)?,
-            heatmap_panel: (options.layout == Layout::Triple)
+            heatmap_panel: has_heatmap_panel
                 .then(|| Picture::filled(width, height, format, color, black)),
             black,
         })
+    }
+
+    /// A renderer for the pictures of a source.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn for_stream(options: RenderOptions, info: &SourceInfo) -> Result<Self> {
+        let (width, height) = (info.width, info.height);
+        Self::new(
+            options,
+            width,
+            height,
+            info.format,
+            info.color,
+            info.orientation,
+        )
     }
 
     /// Shape of the finished pictures.
@@ -94,47 +151,89 @@ impl Renderer {
         self.shape
     }
 
-    /// Draws one frame. `map` is upright and covers `map_in_frame` (coded pixels) of the picture; without a map
-    /// the picture stays plain and a heatmap panel black. The label goes on the panel that shows the overlay, or
+    /// Draws one frame with a panel per target. Maps are upright and cover `map_in_frame` (coded pixels) of the picture; without a map
+    /// the picture stays plain and a heatmap alone black. The label goes on the panel that shows the overlay, or
     /// on the only one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Compute`] if [`DrawStyle::Keras`] cannot resize its colours.
     pub fn render(
         &mut self,
+        picture: Picture,
+        panels: &[Panel],
+        map_in_frame: RectInFrame,
+    ) -> Result<Picture> {
+        let count = self.layout.panel_count(self.targets);
+        if let ([panel], 1) = (panels, count) {
+            return self.draw_panel(picture, panel, map_in_frame);
+        }
+        let mut output = self.blank_output();
+        let mut places = 0..count;
+        let mut place = |panel: &Picture, output: &mut Picture, orientation| {
+            if let Some(index) = places.next() {
+                place_panel(panel, output, (index, count), orientation);
+            }
+        };
+        if self.layout.has_original() {
+            place(&picture, &mut output, self.orientation);
+        }
+        for panel in panels {
+            if let Some(mut alone) = self.heatmap_panel.take() {
+                self.draw_alone(&mut alone, panel.map.as_ref(), map_in_frame);
+                if self.layout == Layout::Heatmap {
+                    self.label.draw(&mut alone, self.orientation, &panel.label);
+                }
+                place(&alone, &mut output, self.orientation);
+                self.heatmap_panel = Some(alone);
+            }
+            if self.layout != Layout::Heatmap {
+                let drawn = self.draw_panel(picture.clone(), panel, map_in_frame)?;
+                place(&drawn, &mut output, self.orientation);
+            }
+        }
+        Ok(output)
+    }
+
+    /// The picture with overlay, or the heatmap alone in its place, and the label.
+    fn draw_panel(
+        &mut self,
         mut picture: Picture,
+        panel: &Panel,
+        map_in_frame: RectInFrame,
+    ) -> Result<Picture> {
+        if let (DrawStyle::Keras, Some(map)) = (self.style, &panel.map) {
+            return keras::overlay(&picture, map);
+        }
+        if self.layout == Layout::Heatmap {
+            self.draw_alone(&mut picture, panel.map.as_ref(), map_in_frame);
+        } else if let Some(map) = &panel.map {
+            let map = map.to_coded(self.orientation);
+            self.overlay.draw(&mut picture, &map, map_in_frame);
+        }
+        if self.style != DrawStyle::Keras {
+            self.label
+                .draw(&mut picture, self.orientation, &panel.label);
+        }
+        Ok(picture)
+    }
+
+    /// Makes `panel` the heatmap alone; what the map does not cover is black.
+    fn draw_alone(
+        &mut self,
+        panel: &mut Picture,
         map: Option<&NormalizedHeatmap>,
         map_in_frame: RectInFrame,
-        label: &[LabelLine],
-    ) -> Picture {
-        let map = map.map(|map| map.to_coded(self.orientation));
-        let map = map.as_ref();
-        if self.layout == Layout::Heatmap {
-            draw_alone(
-                &mut self.opaque,
-                self.black,
-                &mut picture,
-                map,
-                map_in_frame,
-            );
-            self.label.draw(&mut picture, self.orientation, label);
-            return picture;
-        }
-        let count = self.layout.panel_count();
-        let mut output = (count > 1).then(|| self.blank_output());
-        if let Some(output) = &mut output {
-            place_panel(&picture, output, (0, count), self.orientation);
-            if let Some(panel) = &mut self.heatmap_panel {
-                draw_alone(&mut self.opaque, self.black, panel, map, map_in_frame);
-                place_panel(panel, output, (1, count), self.orientation);
+    ) {
+        for (plane, black) in panel.planes.iter_mut().zip(self.black) {
+            match &mut plane.samples {
+                Samples::U8(samples) => samples.fill(black as u8),
+                Samples::U16(samples) => samples.fill(black),
             }
         }
         if let Some(map) = map {
-            self.overlay.draw(&mut picture, map, map_in_frame);
+            let map = map.to_coded(self.orientation);
+            self.opaque.draw(panel, &map, map_in_frame);
         }
-        self.label.draw(&mut picture, self.orientation, label);
-        let Some(mut output) = output else {
-            return picture;
-        };
-        place_panel(&picture, &mut output, (count - 1, count), self.orientation);
-        output
     }
 
     fn blank_output(&self) -> Picture {
@@ -145,25 +244,6 @@ impl Renderer {
             color,
         } = self.shape;
         Picture::filled(width, height, format, color, self.black)
-    }
-}
-
-/// Makes `panel` the heatmap alone; what the map does not cover is black.
-fn draw_alone(
-    opaque: &mut Overlay,
-    black: [u16; 3],
-    panel: &mut Picture,
-    map: Option<&NormalizedHeatmap>,
-    map_in_frame: RectInFrame,
-) {
-    for (plane, black) in panel.planes.iter_mut().zip(black) {
-        match &mut plane.samples {
-            Samples::U8(samples) => samples.fill(black as u8),
-            Samples::U16(samples) => samples.fill(black),
-        }
-    }
-    if let Some(map) = map {
-        opaque.draw(panel, map, map_in_frame);
     }
 }
 
@@ -196,6 +276,13 @@ mod tests {
         }]
     }
 
+    fn panel(map: Option<&NormalizedHeatmap>, label: &[LabelLine]) -> Panel {
+        Panel {
+            map: map.cloned(),
+            label: label.to_vec(),
+        }
+    }
+
     fn whole(picture: &Picture) -> RectInFrame {
         RectInFrame {
             x0: 0.0,
@@ -225,7 +312,10 @@ mod tests {
     fn rendered(layout: Layout, map: Option<&NormalizedHeatmap>, label: &[LabelLine]) -> Picture {
         let picture = scene();
         let rect = whole(&picture);
-        renderer(layout, &picture, Orientation::default()).render(picture, map, rect, label)
+        let panel = panel(map, label);
+        renderer(layout, &picture, Orientation::default())
+            .render(picture, &[panel], rect)
+            .unwrap()
     }
 
     /// The RGB columns `range` of a picture.
@@ -258,6 +348,53 @@ mod tests {
     }
 
     #[test]
+    fn several_targets_stand_beside_each_other_as_each_would_alone() {
+        let mut other = map();
+        other.values.reverse();
+        let panels = [panel(Some(&map()), &label()), panel(Some(&other), &[])];
+        for layout in Layout::ALL {
+            let options = RenderOptions {
+                layout,
+                threshold: 0.1,
+                targets: 2,
+                ..RenderOptions::default()
+            };
+            let picture = scene();
+            let rect = whole(&picture);
+            let orientation = Orientation::default();
+            let (format, color) = (picture.format, picture.color);
+            let mut renderer =
+                Renderer::new(options, WIDTH, HEIGHT, format, color, orientation).unwrap();
+            let both = renderer.render(picture, &panels, rect).unwrap();
+            assert_eq!((both.width, both.height), (renderer.shape().width, HEIGHT));
+            let heatmap = |map: &NormalizedHeatmap| rendered(Layout::Heatmap, Some(map), &[]);
+            let expected = match layout {
+                Layout::Overlay | Layout::Heatmap => Vec::new(),
+                Layout::SideBySide | Layout::Triple => vec![scene()],
+            };
+            let expected = expected.into_iter().chain(
+                [(map(), label().to_vec()), (other.clone(), Vec::new())]
+                    .into_iter()
+                    .flat_map(|(map, label)| {
+                        let shown = match layout {
+                            Layout::Heatmap => rendered(Layout::Heatmap, Some(&map), &label),
+                            _ => rendered(Layout::Overlay, Some(&map), &label),
+                        };
+                        let alone = (layout == Layout::Triple).then(|| heatmap(&map));
+                        alone.into_iter().chain([shown])
+                    }),
+            );
+            let mut count = 0;
+            for (place, expected) in expected.enumerate() {
+                let got = columns(&both, place * WIDTH..(place + 1) * WIDTH);
+                assert_eq!(got, expected.to_rgb8(), "{layout} {place}");
+                count += 1;
+            }
+            assert_eq!(both.width, count * WIDTH, "{layout}");
+        }
+    }
+
+    #[test]
     fn without_a_map_the_frame_is_plain_the_heatmap_black_and_the_label_stays() {
         assert_eq!(rendered(Layout::Overlay, None, &[]), scene());
         let labelled = rendered(Layout::Overlay, None, &label());
@@ -283,12 +420,9 @@ mod tests {
             y1: 48.0,
         };
         let picture = scene();
-        let triple = renderer(Layout::Triple, &picture, Orientation::default()).render(
-            picture,
-            Some(&map()),
-            covered,
-            &[],
-        );
+        let triple = renderer(Layout::Triple, &picture, Orientation::default())
+            .render(picture, &[panel(Some(&map()), &[])], covered)
+            .unwrap();
         let black = columns(&triple, WIDTH..WIDTH + 16);
         assert!(black.iter().all(|byte| *byte == 0));
         let plain = columns(&scene(), 0..16);
@@ -311,7 +445,9 @@ mod tests {
                     let picture = Picture::from_rgb8(width, height, coded.as_flattened());
                     let rect = whole(&picture);
                     let mut renderer = renderer(layout, &picture, orientation);
-                    let drawn = renderer.render(picture, Some(&map()), rect, &label());
+                    let drawn = renderer
+                        .render(picture, &[panel(Some(&map()), &label())], rect)
+                        .unwrap();
                     assert_eq!(
                         (drawn.width, drawn.height),
                         (renderer.shape().width, renderer.shape().height)

@@ -2,7 +2,7 @@
 
 use crate::heatmap::NormalizedHeatmap;
 
-/// Sums up the change from frame to frame.
+/// Sums up the change of one target's maps from frame to frame.
 #[derive(Debug, Default)]
 pub(super) struct Flicker {
     /// The last frame's map; a plain frame counts as a map of zeros.
@@ -22,8 +22,11 @@ impl Flicker {
     }
 
     /// Mean over all pairs of neighbouring frames of the mean absolute change of a cell; none without a pair.
-    pub(super) fn score(&self) -> Option<f64> {
-        (self.pairs > 0).then(|| self.sum / self.pairs as f64)
+    pub(super) fn score<'a>(of_targets: impl Iterator<Item = &'a Self>) -> Option<f64> {
+        let (sum, pairs) = of_targets.fold((0.0, 0), |(sum, pairs), one| {
+            (sum + one.sum, pairs + one.pairs)
+        });
+        (pairs > 0).then(|| sum / pairs as f64)
     }
 }
 
@@ -55,16 +58,20 @@ mod tests {
         }
     }
 
+    fn score(flicker: &Flicker) -> Option<f64> {
+        Flicker::score(std::iter::once(flicker))
+    }
+
     #[test]
     fn the_score_is_the_mean_change_outside_cuts() {
         let mut flicker = Flicker::default();
-        assert_eq!(flicker.score(), None);
+        assert_eq!(score(&flicker), None);
         flicker.add(Some(&map([0.0, 1.0])), false);
-        assert_eq!(flicker.score(), None);
+        assert_eq!(score(&flicker), None);
         flicker.add(Some(&map([0.5, 0.5])), false);
-        assert_eq!(flicker.score(), Some(0.5));
+        assert_eq!(score(&flicker), Some(0.5));
         flicker.add(Some(&map([1.0, 1.0])), true);
         flicker.add(None, false);
-        assert_eq!(flicker.score(), Some(0.75));
+        assert_eq!(score(&flicker), Some(0.75));
     }
 }

@@ -1,20 +1,23 @@
 //! The ordered stage between explaining and drawing: what a frame's map takes over from the frames before it.
 //!
-//! It sees a small map and a thumbnail per frame, in order, so that being sequential costs nothing. A scene cut (`cuts.rs`) makes it forget all.
+//! It sees a few small maps and a thumbnail per frame, in order, so that being sequential costs nothing. A scene cut (`cuts.rs`) makes it
+//! forget all.
 
 mod cuts;
 mod flicker;
+mod hold;
 
 use std::collections::VecDeque;
 
 pub use cuts::Thumbnail;
+pub use hold::Hold;
 
 use self::cuts::SceneCuts;
 use self::flicker::Flicker;
 use crate::heatmap::{Heatmap, NormalizedHeatmap};
 
 /// What 1.0 means on a drawn map.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub enum Normalize {
     /// The frame's own maximum: every frame reaches full red.
     Frame,
@@ -24,6 +27,9 @@ pub enum Normalize {
     Rolling,
     /// A constant.
     Fixed(f32),
+    /// The largest maximum of the whole video, for each of the targets. What it is must be known before the first frame is drawn:
+    /// [`pipeline::largest_maxima`](crate::pipeline::largest_maxima) finds it in records.
+    Video(Vec<f32>),
 }
 
 /// How far back [`Normalize::Rolling`] looks: long enough to hide the flicker of single frames, short enough to follow a scene.
@@ -35,13 +41,27 @@ pub struct Temporal {
     normalize: Normalize,
     /// Share of the frames before in a smoothed map, 0 to below 1.
     smooth: f32,
+    cuts: SceneCuts,
+    frame: FrameKind,
+    /// One per target.
+    tracks: Vec<Track>,
+}
+
+/// What is known of the current frame.
+#[derive(Debug, Clone, Copy, Default)]
+struct FrameKind {
+    is_cut: bool,
+    /// It was not looked at.
+    is_carried: bool,
+}
+
+/// The maps of one target.
+#[derive(Debug, Default)]
+struct Track {
     /// The last smoothed map and its class.
     smoothed: Option<(Heatmap, usize)>,
     /// Time and maximum of recent frames; maxima fall from front to back, so the front is the window's.
     window: VecDeque<(f64, f32)>,
-    cuts: SceneCuts,
-    /// Whether the frame before only carried a map on.
-    was_carried: bool,
     flicker: Flicker,
 }
 
@@ -56,51 +76,64 @@ impl Temporal {
             } else {
                 0.0
             },
-            smoothed: None,
-            window: VecDeque::new(),
             cuts: SceneCuts::default(),
-            was_carried: false,
-            flicker: Flicker::default(),
+            frame: FrameKind::default(),
+            tracks: Vec::new(),
         }
     }
 
-    /// The map of `class` to draw for the frame at `pts_secs`, or `None` if nothing speaks for the class. Without a thumbnail the
-    /// frame was not looked at: it carries the last frame's map on.
-    pub fn next(
+    /// Goes on to the next frame; tells whether a scene begins with it. Without a thumbnail the frame was not looked at: it carries the
+    /// last frame's maps on.
+    pub fn begin_frame(&mut self, thumbnail: Option<Thumbnail>) -> bool {
+        let is_carried = thumbnail.is_none();
+        let is_neighbour = !self.frame.is_carried;
+        let is_cut = thumbnail.is_some_and(|thumbnail| self.cuts.is_cut(thumbnail, is_neighbour));
+        self.frame = FrameKind { is_cut, is_carried };
+        if is_cut {
+            for track in &mut self.tracks {
+                track.smoothed = None;
+                track.window.clear();
+            }
+        }
+        is_cut
+    }
+
+    /// The map of `class` to draw for target number `target` in the frame at `pts_secs`, or `None` if nothing speaks for the class. Called
+    /// once per target in every frame.
+    pub fn draw(
         &mut self,
+        target: usize,
         map: &Heatmap,
         class: usize,
-        thumbnail: Option<Thumbnail>,
         pts_secs: f64,
     ) -> Option<NormalizedHeatmap> {
-        let is_carried = thumbnail.is_none();
-        let is_neighbour = !self.was_carried;
-        let is_cut = thumbnail.is_some_and(|thumbnail| self.cuts.is_cut(thumbnail, is_neighbour));
-        self.was_carried = is_carried;
-        if is_cut {
-            self.smoothed = None;
-            self.window.clear();
+        while self.tracks.len() <= target {
+            self.tracks.push(Track::default());
         }
-        let map = self.smooth(map, class, is_carried);
-        let scale = match self.normalize {
+        let track = &mut self.tracks[target];
+        let map = track.smooth(self.smooth, map, class, self.frame.is_carried);
+        let scale = match &self.normalize {
             Normalize::Frame => map.positive_maximum(),
-            Normalize::Fixed(scale) => scale,
-            Normalize::Rolling => self.rolling_maximum(map.positive_maximum(), pts_secs),
+            Normalize::Fixed(scale) => *scale,
+            Normalize::Video(scales) => scales.get(target).copied().unwrap_or_default(),
+            Normalize::Rolling => track.rolling_maximum(map.positive_maximum(), pts_secs),
         };
         let drawn = map.normalized(scale);
-        self.flicker.add(drawn.as_ref(), is_cut);
+        track.flicker.add(drawn.as_ref(), self.frame.is_cut);
         drawn
     }
 
     /// Mean absolute change of a drawn map's cells from frame to frame, outside scene cuts; 0 to 1. None before the second frame.
     pub fn flicker(&self) -> Option<f64> {
-        self.flicker.score()
+        Flicker::score(self.tracks.iter().map(|track| &track.flicker))
     }
+}
 
+impl Track {
     /// Starts anew with another class, which the map before says nothing about, and where a value is no number.
-    fn smooth(&mut self, map: &Heatmap, class: usize, is_carried: bool) -> Heatmap {
+    fn smooth(&mut self, share: f32, map: &Heatmap, class: usize, is_carried: bool) -> Heatmap {
         let last = self.smoothed.take();
-        if self.smooth <= 0.0 || !map.values.iter().all(|value| value.is_finite()) {
+        if share <= 0.0 || !map.values.iter().all(|value| value.is_finite()) {
             return map.clone();
         }
         let fits = |last: &Heatmap| (last.width, last.height) == (map.width, map.height);
@@ -111,7 +144,7 @@ impl Temporal {
                 } else {
                     let pairs = last.values.iter().zip(&map.values);
                     let values = pairs
-                        .map(|(last, new)| self.smooth * last + (1.0 - self.smooth) * new)
+                        .map(|(last, new)| share * last + (1.0 - share) * new)
                         .collect();
                     Heatmap { values, ..last }
                 }
@@ -160,10 +193,21 @@ mod tests {
         frames
             .iter()
             .map(|(maximum, time)| {
-                let drawn = temporal.next(&map(*maximum), 0, Some(grey(0.0)), *time);
+                let drawn = next(&mut temporal, &map(*maximum), 0, Some(grey(0.0)), *time);
                 drawn.unwrap().values[1]
             })
             .collect()
+    }
+
+    fn next(
+        temporal: &mut Temporal,
+        map: &Heatmap,
+        class: usize,
+        thumbnail: Option<Thumbnail>,
+        pts_secs: f64,
+    ) -> Option<NormalizedHeatmap> {
+        temporal.begin_frame(thumbnail);
+        temporal.draw(0, map, class, pts_secs)
     }
 
     fn grey(value: f32) -> Thumbnail {
@@ -178,7 +222,7 @@ mod tests {
     fn a_cut_makes_the_scale_and_the_smoothed_map_forget() {
         let mut temporal = Temporal::new(Normalize::Rolling, 0.5);
         let mut peak = |maximum: f32, value: f32, time: f64| {
-            let drawn = temporal.next(&map(maximum), 0, Some(grey(value)), time);
+            let drawn = next(&mut temporal, &map(maximum), 0, Some(grey(value)), time);
             drawn.unwrap().values[1]
         };
         assert_eq!(peak(8.0, 0.0, 0.0), 1.0);
@@ -195,7 +239,7 @@ mod tests {
     fn another_class_or_a_map_without_numbers_starts_smoothing_anew() {
         let mut temporal = Temporal::new(Normalize::Fixed(8.0), 0.5);
         let mut peak = |maximum: f32, class: usize| {
-            let drawn = temporal.next(&map(maximum), class, Some(grey(0.0)), 0.0);
+            let drawn = next(&mut temporal, &map(maximum), class, Some(grey(0.0)), 0.0);
             drawn.map_or(0.0, |map| map.values[1])
         };
         assert_eq!(peak(8.0, 3), 1.0);
@@ -208,9 +252,9 @@ mod tests {
     #[test]
     fn a_frame_that_was_not_looked_at_does_not_move_the_smoothed_map() {
         let mut temporal = Temporal::new(Normalize::Fixed(8.0), 0.5);
-        assert!(temporal.next(&map(8.0), 0, Some(grey(0.0)), 0.0).is_some());
-        let smoothed = temporal.next(&map(4.0), 0, Some(grey(0.0)), 0.1);
-        let carried = temporal.next(&map(4.0), 0, None, 0.2);
+        assert!(next(&mut temporal, &map(8.0), 0, Some(grey(0.0)), 0.0).is_some());
+        let smoothed = next(&mut temporal, &map(4.0), 0, Some(grey(0.0)), 0.1);
+        let carried = next(&mut temporal, &map(4.0), 0, None, 0.2);
         assert_eq!(smoothed.unwrap().values, [0.0, 0.75]);
         assert_eq!(carried.unwrap().values, [0.0, 0.75]);
     }
@@ -258,12 +302,29 @@ mod tests {
     #[test]
     fn no_positive_evidence_draws_nothing() {
         let mut temporal = Temporal::new(Normalize::Rolling, 0.0);
-        assert!(temporal.next(&map(4.0), 0, None, 0.0).is_some());
+        assert!(next(&mut temporal, &map(4.0), 0, None, 0.0).is_some());
         let negative = Heatmap {
             width: 1,
             height: 1,
             values: vec![-1.0],
         };
-        assert_eq!(temporal.next(&negative, 0, None, 0.1), None);
+        assert_eq!(next(&mut temporal, &negative, 0, None, 0.1), None);
+    }
+
+    #[test]
+    fn each_target_has_its_own_scale_window_and_flicker() {
+        let mut temporal = Temporal::new(Normalize::Video(vec![8.0, 2.0]), 0.0);
+        for maximum in [4.0, 8.0] {
+            temporal.begin_frame(Some(grey(0.0)));
+            let one = temporal.draw(0, &map(maximum), 0, 0.0).unwrap();
+            let two = temporal.draw(1, &map(1.0), 1, 0.0).unwrap();
+            assert_eq!((one.values[1], two.values[1]), (maximum / 8.0, 0.5));
+        }
+        // One of two maps went from a half to 1 in one of two cells.
+        assert_eq!(temporal.flicker(), Some(0.5 / 2.0 / 2.0));
+        let mut rolling = Temporal::new(Normalize::Rolling, 0.0);
+        rolling.begin_frame(Some(grey(0.0)));
+        assert_eq!(rolling.draw(0, &map(4.0), 0, 0.0).unwrap().values[1], 1.0);
+        assert_eq!(rolling.draw(1, &map(1.0), 1, 0.0).unwrap().values[1], 1.0);
     }
 }

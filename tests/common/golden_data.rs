@@ -5,9 +5,13 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
+use gradcam_video::explain::{Explainer, LayerView, Queries, Target};
 use gradcam_video::frame::{Orientation, Picture};
+use gradcam_video::heatmap::Heatmap;
 use gradcam_video::model::cpu::{self, Isa};
-use gradcam_video::model::{Classifier, ModelInput, Precision, ResNet, WeightFile};
+use gradcam_video::model::{
+    Classifier, Forward, ModelInput, Precision, ResNet, TargetLayer, WeightFile,
+};
 use gradcam_video::preprocess::{Preprocessor, ResizePolicy};
 use safetensors::SafeTensors;
 use sha2::{Digest, Sha256};
@@ -90,6 +94,23 @@ impl Golden {
         );
         input
     }
+}
+
+/// The raw map of a picture whose pass is `forward`.
+pub fn explain(
+    method: &dyn Explainer,
+    model: &dyn Classifier,
+    (input, forward): (&ModelInput, &Forward),
+    layer: TargetLayer,
+    target: Target,
+) -> Heatmap {
+    let view = LayerView {
+        layer,
+        activations: forward.activations_of(layer).unwrap(),
+        forward,
+        input,
+    };
+    method.explain(&Queries::new(model), view, target).unwrap()
 }
 
 pub fn largest_difference(ours: &[f32], golden: &[f32]) -> f32 {

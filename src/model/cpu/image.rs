@@ -208,6 +208,26 @@ impl<E: Element> Image<E> {
         means
     }
 
+    /// From channel by channel, the opposite of [`to_activations`](Self::to_activations).
+    pub(super) fn from_activations(activations: &Activations) -> Self {
+        let mut image = Self::new(activations.channels, activations.width);
+        let (size, cells) = (image.size, image.size * image.size);
+        let mut rows = image.rows_mut();
+        for planes in activations.values.chunks_exact(BLOCK * cells) {
+            let pixels = rows
+                .by_ref()
+                .take(size)
+                .flat_map(|row| row.chunks_exact_mut(BLOCK));
+            for (cell, pixel) in pixels.enumerate() {
+                for (channel, value) in pixel.iter_mut().enumerate() {
+                    *value = E::from_f32(planes[channel * cells + cell]);
+                }
+            }
+        }
+        drop(rows);
+        image
+    }
+
     /// Channel by channel, as the rest of the program has it.
     pub(super) fn to_activations(&self) -> Activations {
         let cells = self.size * self.size;

@@ -44,7 +44,8 @@ use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::model::spec::{ModelSpec, TargetLayer};
 use crate::model::weights::WeightFile;
 use crate::model::{
-    Activations, Backend, Classifier, Forward, FullyConnected, ModelInput, Precision, check_input,
+    Activations, Backend, Classifier, Forward, FullyConnected, ModelInput, Precision,
+    check_activations, check_input,
 };
 use gradient::Backward;
 use kernels::{Element, page_out};
@@ -148,6 +149,18 @@ impl<E: Element> Classifier for Executor<E> {
             logits: pass.logits,
             masks: pass.masks,
         })
+    }
+
+    fn head(&self, layer: TargetLayer, activations: &Activations) -> Result<Vec<f32>> {
+        check_activations(&self.spec, layer, activations)?;
+        let head = &self.fully_connected;
+        Ok(self.workspaces.with(
+            || Workspace::new(self.spec.input_size),
+            |workspace| {
+                self.network
+                    .forward_from(layer, activations, head, workspace)
+            },
+        ))
     }
 
     fn backpropagate(

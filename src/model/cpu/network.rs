@@ -213,12 +213,34 @@ impl<E: Element> Network<E> {
         for (blocks, buffers) in self.stages.iter().zip(stages) {
             x = run_stage(blocks, x, buffers, &mut observer, scratch);
         }
-        let logits = classify(self.isa, &x.channel_means(), &head.weight, &head.bias);
         Pass {
+            logits: self.classify(x, head),
             activations: observer.activations,
-            logits,
             masks: observer.masks,
         }
+    }
+
+    /// The logits that the blocks behind `layer`, which must exist, make of its output.
+    pub(super) fn forward_from(
+        &self,
+        layer: TargetLayer,
+        output: &Activations,
+        head: &FullyConnected,
+        workspace: &mut Workspace<E>,
+    ) -> Vec<f32> {
+        let mut observer = Observer::new(self.isa, &[], self.last_layer());
+        let output = Image::from_activations(output);
+        let mut x = &output;
+        for (blocks, buffers) in self.stages.iter().zip(&mut workspace.stages) {
+            let first = blocks.partition_point(|block| block.layer <= layer);
+            let blocks = &blocks[first..];
+            x = run_stage(blocks, x, buffers, &mut observer, &mut workspace.scratch);
+        }
+        self.classify(x, head)
+    }
+
+    fn classify(&self, last: &Image<E>, head: &FullyConnected) -> Vec<f32> {
+        classify(self.isa, &last.channel_means(), &head.weight, &head.bias)
     }
 }
 

@@ -1,111 +1,12 @@
-//! Records: one line per frame with what the model saw, its raw map included. Nothing in them depends on timing or on the
-//! number of workers.
+//! Writing records, in frame order.
 
 use std::io::Write;
 
 use serde::Serialize;
 
+use super::{Record, RecordsFormat, RecordsHeader};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::FrameIndex;
-use crate::heatmap::Heatmap;
-
-/// First line of a records file: what is needed to draw the maps again.
-#[derive(Debug, Clone, Serialize)]
-pub struct RecordsHeader {
-    /// Always `true`: readers skip the line by this key.
-    pub header: bool,
-    /// Version of the program.
-    pub version: String,
-    /// The input as given.
-    pub input: String,
-    /// Width and height of the upright frame in pixels.
-    pub size: [usize; 2],
-    /// Clockwise turn in degrees that brings a coded frame upright.
-    pub rotation: u16,
-    /// Resize policy.
-    pub resize: String,
-    /// Target layers, comma-separated.
-    pub layer: String,
-    /// Explainer.
-    pub method: String,
-    /// What was differentiated.
-    pub score: String,
-    /// Arithmetic of the network.
-    pub precision: String,
-    /// SHA-256 of the weight file.
-    pub weights_sha256: String,
-}
-
-/// One frame.
-#[derive(Debug, Clone, Serialize)]
-pub struct Record {
-    /// Index in the stream, from 0.
-    pub frame: u64,
-    /// Presentation time in seconds.
-    pub pts_s: f64,
-    /// The class that is explained.
-    pub target: RecordTarget,
-    /// The target's logit.
-    pub score: f32,
-    /// The target's softmax probability.
-    pub prob: f64,
-    /// The top classes.
-    pub top: Vec<RecordTop>,
-    /// Target layers.
-    pub layer: String,
-    /// Explainer.
-    pub method: String,
-    /// Rows of the raw map.
-    pub heatmap: Vec<Vec<f32>>,
-    /// Where the map is strongest: x and y as fractions of the upright frame.
-    pub peak: [f64; 2],
-    /// [`NO_POSITIVE_EVIDENCE`], [`CARRIED`].
-    pub flags: Vec<&'static str>,
-}
-
-/// The explained class.
-#[derive(Debug, Clone, Serialize)]
-pub struct RecordTarget {
-    /// Class index.
-    pub index: usize,
-    /// WordNet id.
-    pub wnid: String,
-    /// Name.
-    pub label: String,
-}
-
-/// One of the top classes.
-#[derive(Debug, Clone, Serialize)]
-pub struct RecordTop {
-    /// Class index.
-    pub index: usize,
-    /// Name.
-    pub label: String,
-    /// Softmax probability.
-    pub prob: f64,
-}
-
-/// Flag of a frame whose map has no positive value: it is drawn plain.
-pub const NO_POSITIVE_EVIDENCE: &str = "no_positive_evidence";
-/// Flag of a frame that was not explained itself (`--stride`): its values are the last explained frame's.
-pub const CARRIED: &str = "carried";
-
-/// Rows of a map, for [`Record::heatmap`].
-pub fn heatmap_rows(map: &Heatmap) -> Vec<Vec<f32>> {
-    map.values
-        .chunks_exact(map.width.max(1))
-        .map(<[f32]>::to_vec)
-        .collect()
-}
-
-/// File formats for records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RecordsFormat {
-    /// One JSON object per line.
-    Jsonl,
-    /// Comma-separated values: the header as a comment line, lists as JSON in a cell.
-    Csv,
-}
 
 /// Writes records in frame order.
 pub struct RecordsWriter {
@@ -181,12 +82,13 @@ impl RecordsWriter {
     }
 }
 
-const CSV_COLUMNS: [&str; 14] = [
+pub(super) const CSV_COLUMNS: [&str; 15] = [
     "frame",
     "pts_s",
     "target_index",
     "target_wnid",
     "target_label",
+    "contrast",
     "score",
     "prob",
     "top",
@@ -198,23 +100,44 @@ const CSV_COLUMNS: [&str; 14] = [
     "flags",
 ];
 
-fn csv_cells(record: &Record) -> Result<[String; 14]> {
+fn csv_cells(record: &Record) -> Result<[String; 15]> {
     Ok([
         record.frame.to_string(),
         to_json(&record.pts_s)?,
         record.target.index.to_string(),
         record.target.wnid.clone(),
         record.target.label.clone(),
+        record
+            .contrast
+            .as_ref()
+            .map_or(Ok(String::new()), to_json)?,
         to_json(&record.score)?,
         to_json(&record.prob)?,
         to_json(&record.top)?,
         record.layer.clone(),
         record.method.clone(),
-        to_json(&record.heatmap)?,
+        to_json(&Rows(record))?,
         to_json(&record.peak[0])?,
         to_json(&record.peak[1])?,
-        record.flags.join(" "),
+        record
+            .flags
+            .iter()
+            .map(|flag| flag.name())
+            .collect::<Vec<_>>()
+            .join(" "),
     ])
+}
+
+/// The heatmap of a record by itself.
+struct Rows<'a>(&'a Record);
+
+impl Serialize for Rows<'_> {
+    fn serialize<S: serde::Serializer>(
+        &self,
+        serializer: S,
+    ) -> std::result::Result<S::Ok, S::Error> {
+        super::rows::serialize(&self.0.heatmap, serializer)
+    }
 }
 
 fn to_json(value: &impl Serialize) -> Result<String> {
@@ -233,6 +156,8 @@ fn write_error(name: &str, error: impl Into<Box<dyn std::error::Error + Send + S
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::heatmap::Heatmap;
+    use crate::records::{Flag, RecordTarget, RecordTop};
     use std::sync::{Arc, Mutex};
 
     #[derive(Clone, Default)]
@@ -260,6 +185,7 @@ mod tests {
             score: "logit".into(),
             precision: "f32".into(),
             weights_sha256: "00".into(),
+            ..RecordsHeader::default()
         };
         let record = Record {
             frame: 3,
@@ -278,9 +204,14 @@ mod tests {
             }],
             layer: "layer4".into(),
             method: "gradcam".into(),
-            heatmap: vec![vec![1.0, -2.5]],
+            contrast: None,
+            heatmap: Heatmap {
+                width: 2,
+                height: 1,
+                values: vec![1.0, -2.5],
+            },
             peak: [0.25, 0.5],
-            flags: vec![CARRIED, NO_POSITIVE_EVIDENCE],
+            flags: vec![Flag::Carried, Flag::NoPositiveEvidence],
         };
         let output = Shared::default();
         let mut writer =
@@ -302,7 +233,7 @@ mod tests {
         assert_eq!(lines[0]["header"], true);
         assert_eq!(lines[1]["heatmap"][0][1], -2.5);
         assert_eq!(lines[1]["target"]["label"], "a, \"b\"");
-        assert_eq!(lines[1]["flags"][1], NO_POSITIVE_EVIDENCE);
+        assert_eq!(lines[1]["flags"][1], "no_positive_evidence");
     }
 
     #[test]
@@ -315,7 +246,7 @@ mod tests {
         assert_eq!(reader.headers().unwrap(), CSV_COLUMNS.as_slice());
         let row = reader.records().next().unwrap().unwrap();
         assert_eq!(&row[4], "a, \"b\"");
-        assert_eq!(&row[10], "[[1.0,-2.5]]");
-        assert_eq!(&row[13], "carried no_positive_evidence");
+        assert_eq!(&row[11], "[[1.0,-2.5]]");
+        assert_eq!(&row[14], "carried no_positive_evidence");
     }
 }

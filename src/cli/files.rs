@@ -1,0 +1,130 @@
+//! Opening what is read and creating what is written.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::Context;
+use gradcam_video::pipeline::{CancelToken, Summary};
+use gradcam_video::sink::{
+    FfmpegSink, FrameSink, OutputSpec, PartialFile, PictureShape, StillSink,
+};
+use gradcam_video::source::{
+    FfmpegSource, FrameSource, InputSpec, SourceInfo, StillSource, TimeRange,
+};
+
+use super::Outcome;
+use super::config::{Console, Files};
+
+impl Files {
+    pub(super) fn open_source(
+        &self,
+        range: TimeRange,
+        cancel: &CancelToken,
+    ) -> gradcam_video::Result<Box<dyn FrameSource>> {
+        Ok(match &self.input {
+            InputSpec::Path(path) if self.is_still_input => Box::new(StillSource::open(path)?),
+            input => Box::new(FfmpegSource::open(input, range, cancel)?),
+        })
+    }
+
+    /// The sink, and what the user should be told.
+    pub(super) fn create_sink(
+        &self,
+        info: &SourceInfo,
+        shape: PictureShape,
+    ) -> anyhow::Result<(Box<dyn FrameSink>, Vec<String>)> {
+        let notices = info.notices.iter().cloned();
+        match &self.output {
+            OutputSpec::Path(path) if self.is_still_output => {
+                let sink =
+                    StillSink::create(path, self.encode.overwrite, self.input.file_path(), shape)?;
+                Ok((Box::new(sink), notices.collect()))
+            }
+            output => {
+                let sink = FfmpegSink::create(output, info, shape, &self.encode)?;
+                let notices = sink.notices().iter().cloned().chain(notices).collect();
+                Ok((Box::new(sink), notices))
+            }
+        }
+    }
+
+    /// A file for a result beside the output, under its temporary name.
+    pub(super) fn create_beside(&self, path: &Path) -> gradcam_video::Result<PartialFile> {
+        PartialFile::create(path, self.encode.overwrite, self.input.file_path())
+    }
+
+    /// `--stats`, under its temporary name.
+    pub(super) fn create_stats(&self) -> gradcam_video::Result<Option<PartialFile>> {
+        let path = self.stats.as_deref();
+        path.map(|path| self.create_beside(path)).transpose()
+    }
+
+    /// Writes `--stats`, says what was done, and how the run ended.
+    pub(super) fn finish(
+        &self,
+        console: Console,
+        summary: &Summary,
+        stats: Option<PartialFile>,
+    ) -> anyhow::Result<Outcome> {
+        if let Some(file) = stats {
+            write_stats(file, summary)?;
+        }
+        if self.is_still_input {
+            console.info(&format!("wrote {}", self.output_name()));
+        } else {
+            console.info(&format!(
+                "wrote {}: {} frames in {:.1} s, {:.1} fps, {:.0} ms CPU per frame",
+                self.output_name(),
+                summary.frames_out,
+                summary.wall_s,
+                summary.fps,
+                summary.cpu_ms_per_frame
+            ));
+        }
+        if summary.no_positive_evidence > 0 {
+            console.note(&format!(
+                "{} frames have no positive evidence for their class and are drawn plain",
+                summary.no_positive_evidence
+            ));
+        }
+        let stages = &summary.stages;
+        for (name, time) in [
+            ("decode", stages.decode),
+            ("preprocess", stages.preprocess),
+            ("model", stages.model),
+            ("explain", stages.explain),
+            ("render", stages.render),
+            ("encode", stages.encode),
+        ] {
+            console.detail(&format!(
+                "{name:10} {:9.1} ms CPU {:9.1} ms waiting",
+                time.cpu_ms, time.wait_ms
+            ));
+        }
+        if summary.was_cancelled {
+            return Ok(Outcome::Interrupted);
+        }
+        if summary.decode_errors > 0 {
+            eprintln!(
+                "gradcam-video: {} is damaged: {} packets or frames could not be decoded cleanly",
+                self.input_name(),
+                summary.decode_errors
+            );
+            return Ok(Outcome::Damaged);
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+fn write_stats(file: PartialFile, summary: &Summary) -> anyhow::Result<()> {
+    let write = |path: &Path| -> anyhow::Result<()> {
+        let mut output = File::create(path)?;
+        serde_json::to_writer_pretty(&mut output, summary)?;
+        output.write_all(b"\n")?;
+        Ok(())
+    };
+    write(file.path()).with_context(|| format!("cannot write {}", file.path().display()))?;
+    file.commit()?;
+    Ok(())
+}

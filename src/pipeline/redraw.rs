@@ -1,0 +1,140 @@
+//! Frames and the records that were made of them: no network.
+
+use crossbeam_channel::{Receiver, Sender};
+
+use crate::error::{Error, ErrorKind, Result, Stage};
+use crate::frame::{Frame, Orientation, TimeBase};
+use crate::model::Normalization;
+use crate::pipeline::failure::FirstFailure;
+use crate::pipeline::report::StageTimes;
+use crate::pipeline::worker::{Content, Explained};
+use crate::preprocess::{Preprocessor, ResizePolicy};
+use crate::records::{Flag, Record, RecordsHeader, RecordsReader};
+use crate::temporal::Thumbnail;
+
+/// Times of frame and record may differ by this, in seconds, because other programs write fewer digits.
+const TIME_TOLERANCE_SECS: f64 = 1e-3;
+
+/// Brings frames and records together.
+pub(super) struct Redraw {
+    records: RecordsReader,
+    preprocessor: Preprocessor,
+    normalization: Normalization,
+    orientation: Orientation,
+    time_base: TimeBase,
+}
+
+impl Redraw {
+    pub(super) fn new(
+        records: RecordsReader,
+        orientation: Orientation,
+        time_base: TimeBase,
+    ) -> Result<Self> {
+        let (resize, input_size, normalization) = preprocessing(records.header())?;
+        Ok(Self {
+            records,
+            preprocessor: Preprocessor::to_size(resize, input_size, normalization),
+            normalization,
+            orientation,
+            time_base,
+        })
+    }
+
+    /// Works until the decoder is done or any thread has failed.
+    pub(super) fn run(
+        &mut self,
+        frames: &Receiver<Frame>,
+        to_ordered: &Sender<Explained>,
+        times: &mut StageTimes,
+        failure: &FirstFailure,
+    ) {
+        while let Some(frame) = times.preprocess.wait(|| failure.receive(frames)) {
+            let index = frame.index;
+            let item = match times.preprocess.measure(|| self.join(frame)) {
+                Ok(item) => item,
+                Err(error) => return failure.record(error.at_frame(index)),
+            };
+            if times.explain.wait(|| to_ordered.send(item).is_err()) {
+                return;
+            }
+        }
+    }
+
+    fn join(&mut self, frame: Frame) -> Result<Explained> {
+        let stored = self.records.next_frame()?;
+        let Some(first) = stored.first() else {
+            return Err(mismatch("they end before it"));
+        };
+        let secs = self.time_base.seconds(frame.pts);
+        if first.frame != frame.index.0 || (first.pts_s - secs).abs() > TIME_TOLERANCE_SECS {
+            let message = format!(
+                "the frame is at {secs:.3} s, the next record is of frame {} at {:.3} s",
+                first.frame, first.pts_s
+            );
+            return Err(mismatch(&message));
+        }
+        let thumbnail = if is_carried(first) {
+            None
+        } else {
+            let picture = self
+                .preprocessor
+                .run(&frame.picture, self.orientation)
+                .map_err(|error| error.at_stage(Stage::Preprocess))?;
+            Some(Thumbnail::of(&picture, &self.normalization))
+        };
+        Ok(Explained {
+            frame,
+            thumbnail,
+            content: Content::Stored(stored),
+        })
+    }
+}
+
+fn is_carried(record: &Record) -> bool {
+    record.flags.contains(&Flag::Carried)
+}
+
+fn mismatch(how: &str) -> Error {
+    let message = "the records are not of these frames";
+    Error::caused_by(ErrorKind::Input, message, how.to_owned())
+}
+
+/// How the recorded run made the network's input of a frame.
+///
+/// # Errors
+/// [`ErrorKind::Input`] if the header says what this program does not know.
+pub(super) fn preprocessing(
+    header: &RecordsHeader,
+) -> Result<(ResizePolicy, usize, Normalization)> {
+    let unknown = |what: &str, value: &str| {
+        let message = format!("the records' header has an unknown {what}: {value:?}");
+        Error::new(ErrorKind::Input, message)
+    };
+    let resize =
+        ResizePolicy::named(&header.resize).ok_or_else(|| unknown("resize", &header.resize))?;
+    let normalization = Normalization::named(&header.preprocess)
+        .ok_or_else(|| unknown("preprocess", &header.preprocess))?;
+    let size = header.input_size;
+    if size == 0 || size > 4096 {
+        return Err(unknown("input_size", &size.to_string()));
+    }
+    Ok((resize, size, normalization))
+}
+
+/// The largest positive value of each target's maps in records: the scale of [`Normalize::Video`](crate::temporal::Normalize::Video).
+///
+/// # Errors
+/// [`ErrorKind::Input`] if a line is no record.
+pub fn largest_maxima(records: &mut RecordsReader) -> Result<Vec<f32>> {
+    let mut maxima: Vec<f32> = Vec::new();
+    loop {
+        let frame = records.next_frame()?;
+        if frame.is_empty() {
+            return Ok(maxima);
+        }
+        maxima.resize(maxima.len().max(frame.len()), 0.0);
+        for (maximum, record) in maxima.iter_mut().zip(&frame) {
+            *maximum = maximum.max(record.heatmap.positive_maximum());
+        }
+    }
+}
