@@ -43,6 +43,7 @@ mod ffmpeg_ffi;
 pub mod frame;
 pub mod heatmap;
 mod picture;
+mod random;
 pub mod source;
 
 pub mod preprocess;

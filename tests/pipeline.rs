@@ -99,6 +99,8 @@ struct ToyModel {
     head: FullyConnected,
     fault: Fault,
     is_slow: bool,
+    /// Odd frames are a little more of the second class.
+    is_undecided: bool,
     calls: AtomicU64,
 }
 
@@ -125,6 +127,7 @@ impl ToyModel {
             },
             fault: Fault::None,
             is_slow: false,
+            is_undecided: false,
             calls: AtomicU64::new(0),
         }
     }
@@ -181,7 +184,11 @@ impl Classifier for ToyModel {
         Ok(Forward::new(
             layers.to_vec(),
             vec![activations; layers.len()],
-            vec![2.0 + brightness, 1.0],
+            if self.is_undecided {
+                vec![1.0, 0.9 + 0.2 * (brightness as u64 % 2) as f32]
+            } else {
+                vec![2.0 + brightness, 1.0]
+            },
         ))
     }
 
@@ -777,4 +784,36 @@ fn several_classes_are_as_many_records_of_a_frame() {
         .collect();
     assert_eq!(seen, [(0, "beta"), (0, "alpha"), (1, "beta"), (1, "alpha")]);
     assert_ne!(records[0]["heatmap"], records[1]["heatmap"]);
+}
+
+#[test]
+fn a_class_is_held_while_another_is_hardly_more_probable() {
+    let run = |hold| {
+        let mut setup = Setup {
+            hold,
+            frames: 5,
+            stride: 1,
+            ..Setup::default()
+        };
+        setup.model.is_undecided = true;
+        let outcome = setup.run();
+        let targets: Vec<(u64, bool)> = records(&outcome)
+            .iter()
+            .map(|record| {
+                let is_held = record["flags"] == serde_json::json!(["held"]);
+                // The map is that of the class that is shown: class 1 peaks top left.
+                let is_of_beta = record["peak"] == serde_json::json!([0.25, 0.25]);
+                assert_eq!(is_of_beta, record["target"]["index"] == 1);
+                assert_eq!(
+                    record["top"][0]["index"],
+                    record["frame"].as_u64().unwrap() % 2
+                );
+                (record["target"]["index"].as_u64().unwrap(), is_held)
+            })
+            .collect();
+        targets
+    };
+    let (own, other) = ((0, false), (1, false));
+    assert_eq!(run(0.0), [own, other, own, other, own]);
+    assert_eq!(run(0.2), [own, (0, true), own, (0, true), own]);
 }

@@ -7,6 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use gradcam_video::explain::{Explainer, METHODS, Score, method_by_name};
 use gradcam_video::model::Precision;
+use gradcam_video::preprocess::ResizePolicy;
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 usage; 3 finished, but some input was damaged; \
                           130 interrupted, the output is finished and playable.";
@@ -25,6 +26,8 @@ pub(super) struct Args {
 pub(super) enum Command {
     /// Draw again from records, without the network: another palette, blend, layout or scale
     Render(Box<RenderArgs>),
+    /// Measure how faithful explanations of images are, beside two that know nothing of the network
+    Evaluate(Box<EvaluateArgs>),
     /// Print the model's layer table: name, output shape, parameters, connected to
     Summary(SummaryArgs),
     /// Measure how fast this machine explains: CPU time per frame, frames per second
@@ -165,6 +168,59 @@ pub(super) struct RenderArgs {
     pub(super) picture: PictureArgs,
     #[command(flatten)]
     pub(super) output_args: OutputArgs,
+    #[command(flatten)]
+    pub(super) verbosity: VerbosityArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct EvaluateArgs {
+    /// Images
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(super) images: Vec<PathBuf>,
+    /// Explainers, separated by commas
+    #[arg(
+        long,
+        value_name = "METHOD,...",
+        value_delimiter = ',',
+        value_parser = PossibleValuesParser::new(METHODS.map(|method| method.name()))
+            .try_map(|name| method_by_name(&name)),
+        default_value = "gradcam,gradcam++,layercam,eigencam",
+        help_heading = "Explanation"
+    )]
+    pub(super) method: Vec<&'static dyn Explainer>,
+    #[command(flatten)]
+    pub(super) score: ScoreArgs,
+    /// Class to explain: `top1` for each image's own, or an index, name or WordNet id
+    #[arg(long, default_value = "top1", help_heading = "Explanation")]
+    pub(super) class: String,
+    /// How an image becomes the model's square
+    #[arg(
+        long,
+        value_enum,
+        default_value = "stretch",
+        help_heading = "Explanation"
+    )]
+    pub(super) resize: ResizeArg,
+    /// Boxes of the class in the images, for the pointing game and energy in box: a CSV file with the columns file,x0,y0,x1,y1 in pixels
+    #[arg(long, value_name = "FILE", help_heading = "Explanation")]
+    pub(super) boxes: Option<PathBuf>,
+    /// Leave out the check with random weights, which explains everything five times more
+    #[arg(long, help_heading = "Explanation")]
+    pub(super) no_randomisation: bool,
+    /// Pixels that deletion and insertion change per step; more are faster and coarser [default: a row, 224]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Explanation")]
+    pub(super) pixels_per_step: Option<u32>,
+    /// Print one line of JSON instead of tables
+    #[arg(long, help_heading = "Output")]
+    pub(super) json: bool,
+    /// Draw the deletion and insertion curves into an .svg file
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(super) plot: Option<PathBuf>,
+    /// Overwrite existing files
+    #[arg(short = 'y', long = "yes", help_heading = "Output")]
+    pub(super) overwrite: bool,
+    #[command(flatten)]
+    pub(super) running: RunningArgs,
     #[command(flatten)]
     pub(super) verbosity: VerbosityArgs,
 }
@@ -344,6 +400,16 @@ pub(super) enum ResizeArg {
     Stretch,
     Crop,
     Letterbox,
+}
+
+impl From<ResizeArg> for ResizePolicy {
+    fn from(argument: ResizeArg) -> Self {
+        match argument {
+            ResizeArg::Stretch => Self::Stretch,
+            ResizeArg::Crop => Self::Crop,
+            ResizeArg::Letterbox => Self::Letterbox,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

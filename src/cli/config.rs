@@ -14,7 +14,7 @@ use gradcam_video::temporal::Normalize;
 use gradcam_video::{Error, ErrorKind, Result};
 
 use super::args::{
-    ExplainArgs, OutputArgs, PictureArgs, RecipeArg, RenderArgs, ResizeArg, RunningArgs, ScoreArgs,
+    ExplainArgs, OutputArgs, PictureArgs, RecipeArg, RenderArgs, RunningArgs, ScoreArgs,
     VerbosityArgs,
 };
 
@@ -55,6 +55,7 @@ pub(super) struct RenderConfig {
 /// Method, layers, score.
 #[derive(Debug)]
 pub(super) struct Question {
+    /// The first of several.
     pub(super) method: &'static dyn Explainer,
     /// Empty for the default.
     pub(super) layers: Vec<String>,
@@ -138,11 +139,7 @@ impl ExplainConfig {
             .into());
         }
         let mut question = Question::new(args.method.method, args.method.score)?;
-        let mut resize = match args.resize {
-            ResizeArg::Stretch => ResizePolicy::Stretch,
-            ResizeArg::Crop => ResizePolicy::Crop,
-            ResizeArg::Letterbox => ResizePolicy::Letterbox,
-        };
+        let mut resize = ResizePolicy::from(args.resize);
         if let Some(RecipeArg::Keras) = args.recipe {
             question.method = &GradCam;
             question.score = Some(Score::Softmax);
@@ -216,6 +213,19 @@ impl Question {
             samples: args.samples.map(|samples| samples as usize),
             seed: args.seed,
         })
+    }
+}
+
+impl Question {
+    /// For methods that are compared: what does not concern one of them may concern another.
+    pub(super) fn of_several(methods: &[&'static dyn Explainer], args: ScoreArgs) -> Result<Self> {
+        let concerned = methods.iter().find(|method| {
+            (args.layer.is_empty() || !method.is_model_agnostic())
+                && (args.samples.is_none() || method.takes_samples())
+        });
+        let first = concerned.or(methods.first());
+        let method = *first.ok_or_else(|| usage("--method names no method"))?;
+        Self::new(method, args)
     }
 }
 

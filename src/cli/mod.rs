@@ -4,6 +4,7 @@
 mod args;
 mod bench;
 mod config;
+mod evaluate;
 mod explain;
 mod files;
 mod interrupt;
@@ -58,6 +59,7 @@ fn run() -> ExitCode {
     let result = match args.command {
         None => config::ExplainConfig::new(args.explain).and_then(explain::run),
         Some(Command::Render(args)) => config::RenderConfig::new(*args).and_then(render::run),
+        Some(Command::Evaluate(args)) => evaluate::run(*args),
         Some(Command::Summary(args)) => summary::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Weights(args)) => weights::run(&args),

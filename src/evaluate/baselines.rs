@@ -1,7 +1,7 @@
 //! Two explanations that know nothing of the network: what a method must beat to be worth looking at.
 
-use crate::evaluate::random::Random;
 use crate::heatmap::Heatmap;
+use crate::random::Random;
 
 /// Name of [`centre`] in reports.
 pub const CENTRE: &str = "centre";
@@ -41,7 +41,7 @@ pub fn random(seed: u64) -> Heatmap {
         width: RANDOM_CELLS,
         height: RANDOM_CELLS,
         values: (0..RANDOM_CELLS * RANDOM_CELLS)
-            .map(|_| random.uniform() as f32)
+            .map(|_| random.fraction() as f32)
             .collect(),
     }
 }

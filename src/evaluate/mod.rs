@@ -11,17 +11,18 @@
 pub mod agreement;
 pub mod baselines;
 pub mod blur;
+pub mod boxes;
 pub mod confidence;
 pub mod curves;
 pub mod imputation;
 pub mod localisation;
 mod means;
 pub mod plot;
-mod random;
 pub mod randomisation;
 mod report;
 pub mod road;
 pub mod saliency;
+mod seed;
 mod settings;
 #[cfg(test)]
 mod test_model;
@@ -131,11 +132,14 @@ pub fn evaluate_picture(
         target: Target::new(class, Score::Softmax),
         probability: prediction.probability,
         blurred: blur::blurred(input, settings.blur_side_px, settings.blur_deviation_px),
-        seed: random::picture_seed(settings.seed, input),
+        seed: seed::picture_seed(settings.seed, input),
     };
-    let request = request(class, layers, settings.explained_score);
     let mut methods = Vec::with_capacity(explainers.len() + 2);
     for explainer in explainers {
+        let score = settings
+            .explained_score
+            .unwrap_or(explainer.default_score());
+        let request = request(class, layers, score);
         let heatmap = raw_map(queries, *explainer, input, &forward, &request)?;
         methods.push(scene.measure(explainer.name(), false, heatmap)?);
     }

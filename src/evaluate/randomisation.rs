@@ -58,7 +58,7 @@ pub struct RandomisationStep {
     pub spearman_of_absolute: Option<f64>,
 }
 
-/// Explains all pictures with the network of every step, each of which is made once. `side` is that of the grid on which maps are
+/// Explains all pictures with the network of every step, each of which is made once; without a score, each method explains its own. `side` is that of the grid on which maps are
 /// compared.
 ///
 /// # Errors
@@ -69,7 +69,7 @@ pub fn randomisation(
     explainers: &[&dyn Explainer],
     pictures: &[Explained<'_>],
     layers: &[TargetLayer],
-    score: Score,
+    score: Option<Score>,
     side: usize,
 ) -> Result<Vec<RandomisationScores>> {
     let mut scores: Vec<_> = explainers
@@ -86,9 +86,10 @@ pub fn randomisation(
         let mut absolute = signed.clone();
         for picture in pictures {
             let forward = model.forward(picture.input, layers)?;
-            let request = request(picture.class, layers, score);
             for (index, (explainer, before)) in explainers.iter().zip(picture.heatmaps).enumerate()
             {
+                let score = score.unwrap_or(explainer.default_score());
+                let request = request(picture.class, layers, score);
                 let after = raw_map(&queries, *explainer, picture.input, &forward, &request)?;
                 let (maps, size) = ([before, &after], picture.input.size);
                 signed[index].extend(correlation(maps, size, side, |value| value));
@@ -145,7 +146,7 @@ mod tests {
             &[&ClassMap],
             &[picture],
             &layers,
-            Score::Logit,
+            None,
             28,
         );
         scores.unwrap().remove(0)

@@ -7,9 +7,9 @@
 
 use crate::error::Result;
 use crate::evaluate::imputation::impute;
-use crate::evaluate::random::Random;
 use crate::explain::{Queries, Target};
 use crate::model::{ModelInput, Normalization};
+use crate::random::Random;
 
 /// The target's score per percentile, and what is made of them.
 #[derive(Debug, Clone, PartialEq)]

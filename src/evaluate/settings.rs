@@ -10,9 +10,9 @@ use crate::explain::Score;
 /// How maps are evaluated.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Settings {
-    /// What the maps explain. All metrics measure the softmax probability, whatever this is.
+    /// What the maps explain; `None` for each method's own. All metrics measure the softmax probability, whatever this is.
     #[serde(serialize_with = "by_name")]
-    pub explained_score: Score,
+    pub explained_score: Option<Score>,
     /// Pixels that deletion and insertion change per step; one row of the input by default, as RISE.
     pub pixels_per_step: usize,
     /// Side in pixels of the blur's kernel, from which insertion starts; RISE's 11 by default.
@@ -31,15 +31,15 @@ pub struct Settings {
     pub seed: u64,
 }
 
-fn by_name<S: Serializer>(score: &Score, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(score.name())
+fn by_name<S: Serializer>(score: &Option<Score>, serializer: S) -> Result<S::Ok, S::Error> {
+    score.map(Score::name).serialize(serializer)
 }
 
 impl Settings {
     /// The defaults for a network with an input of this side.
     pub fn new(input_size: usize) -> Self {
         Self {
-            explained_score: Score::Logit,
+            explained_score: None,
             pixels_per_step: input_size,
             blur_side_px: 11,
             blur_deviation_px: 5.0,
@@ -68,8 +68,11 @@ impl Settings {
             (
                 "maps",
                 format!(
-                    "explain the {}, resized bilinearly to the model's square; metrics measure the softmax probability",
-                    self.explained_score.name()
+                    "explain {}, resized bilinearly to the model's square; metrics measure the softmax probability",
+                    match self.explained_score {
+                        Some(score) => format!("the {}", score.name()),
+                        None => "each method's own score".to_owned(),
+                    }
                 ),
             ),
             (
@@ -143,7 +146,7 @@ mod tests {
         assert_eq!(settings.passes_per_map(224), 2 * 225 + 1 + 8);
         let json = serde_json::to_string(&settings).unwrap();
         assert!(
-            json.starts_with(r#"{"explained_score":"logit","pixels_per_step":224,"#),
+            json.starts_with(r#"{"explained_score":null,"pixels_per_step":224,"#),
             "{json}"
         );
         let text = format!("{:?}", settings.describe());

@@ -1,6 +1,6 @@
 //! Which coalitions Kernel SHAP asks for, and what each weighs.
 
-use super::sampling::Random;
+use crate::random::Random;
 
 /// Some of the players, and the coalition's weight in the regression.
 #[derive(Debug, Clone, PartialEq)]

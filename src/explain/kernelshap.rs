@@ -4,12 +4,13 @@ use super::coalitions::{Coalition, chosen_coalitions};
 use super::fill::{Fill, compose};
 use super::least_squares::LeastSquares;
 use super::rasterize::area_averaged;
-use super::sampling::{Random, number_of_samples};
+use super::sampling::number_of_samples;
 use super::superpixels::Superpixels;
 use crate::error::Result;
 use crate::explain::{Explainer, LayerView, Queries, Target};
 use crate::heatmap::Heatmap;
 use crate::model::{ModelSpec, TargetLayer};
+use crate::random::Random;
 
 /// Where no other number is asked for.
 const DEFAULT_SAMPLES: usize = 1000;

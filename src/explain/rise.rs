@@ -1,11 +1,12 @@
 //! RISE (Petsiuk et al., 2018, "RISE: Randomized Input Sampling for Explanation of Black-box Models").
 
 use super::rasterize::{GRID, parts_of_line};
-use super::sampling::{Random, number_of_samples};
+use super::sampling::number_of_samples;
 use crate::error::{Error, ErrorKind, Result};
 use crate::explain::{Explainer, LayerView, Queries, Score, Target};
 use crate::heatmap::Heatmap;
 use crate::model::{ModelInput, ModelSpec, TargetLayer};
+use crate::random::Random;
 
 /// Where no other number is asked for.
 const DEFAULT_SAMPLES: usize = 4000;

@@ -7,6 +7,7 @@
 pub mod convert;
 pub mod cpu;
 pub mod labels;
+mod randomize;
 mod resnet;
 pub mod spec;
 pub mod summary;

@@ -17,11 +17,11 @@ const REMEDY: &str = "make a good one with `gradcam-video weights convert FOLDER
                       or leave out --weights to use the built-in weights";
 
 /// Where a tensor lies in the file.
-#[derive(Debug)]
-struct Entry {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    bytes: Range<usize>,
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) dtype: Dtype,
+    pub(super) shape: Vec<usize>,
+    pub(super) bytes: Range<usize>,
 }
 
 /// A weight file in memory. Tensors stay as they are stored, and are widened to f32 when asked for.
@@ -99,10 +99,7 @@ impl WeightFile {
         }
         Ok(Self {
             origin: origin.to_owned(),
-            sha256: Sha256::digest(&bytes)
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
+            sha256: sha256_of(&bytes),
             metadata: header
                 .metadata()
                 .iter()
@@ -112,6 +109,22 @@ impl WeightFile {
             tensors,
             bytes,
         })
+    }
+
+    /// A copy in memory whose bytes `change` changes; it is told where the tensors lie.
+    pub(super) fn rewritten(
+        &self,
+        change: impl FnOnce(&mut [u8], &BTreeMap<String, Entry>),
+    ) -> Self {
+        let mut bytes = self.bytes.clone().into_owned();
+        change(&mut bytes, &self.tensors);
+        Self {
+            origin: self.origin.clone(),
+            sha256: sha256_of(&bytes),
+            metadata: self.metadata.clone(),
+            tensors: self.tensors.clone(),
+            bytes: Cow::Owned(bytes),
+        }
     }
 
     /// The file, if it is part of the program.
@@ -224,6 +237,11 @@ impl WeightFile {
             format!("weights {}: {what} ({REMEDY})", self.origin),
         )
     }
+}
+
+fn sha256_of(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Little-endian numbers of a type that [`WeightFile::from_bytes`] lets through.

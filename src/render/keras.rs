@@ -45,28 +45,29 @@ fn array_to_img(values: &[f32]) -> Vec<u8> {
         .collect()
 }
 
-/// Pillow's `resize` with its default filter: Catmull-Rom splines in 8-bit fixed point, which `fast_image_resize` computes alike.
-fn bicubic(
-    rgb: &[u8],
-    (from_width, from_height): (usize, usize),
-    (width, height): (usize, usize),
-) -> Result<Vec<u8>> {
+/// Pillow's `resize` with its default filter: Catmull-Rom splines in 8-bit fixed point, which `fast_image_resize` computes alike; but Pillow
+/// goes along rows first, which matters where overshoots are cut off.
+fn bicubic(rgb: &[u8], from: (usize, usize), to: (usize, usize)) -> Result<Vec<u8>> {
     let failed = |error: &dyn std::fmt::Display| {
-        let message = format!("cannot resize a heatmap to {width}x{height}: {error}");
+        let message = format!("cannot resize a heatmap to {}x{}: {error}", to.0, to.1);
         Error::new(ErrorKind::Compute, message).at_stage(Stage::Render)
     };
-    let to_u32 = |length: usize| u32::try_from(length).map_err(|error| failed(&error));
-    let (from_width, from_height) = (to_u32(from_width)?, to_u32(from_height)?);
-    let source = ImageRef::new(from_width, from_height, rgb, PixelType::U8x3)
-        .map_err(|error| failed(&error))?;
-    let mut target = Image::new(to_u32(width)?, to_u32(height)?, PixelType::U8x3);
     let options = ResizeOptions::new()
         .resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom))
         .use_alpha(false);
-    Resizer::new()
-        .resize(&source, &mut target, &options)
+    let to_u32 = |length: usize| u32::try_from(length).map_err(|error| failed(&error));
+    let (from_width, from_height) = (to_u32(from.0)?, to_u32(from.1)?);
+    let (width, height) = (to_u32(to.0)?, to_u32(to.1)?);
+    let source = ImageRef::new(from_width, from_height, rgb, PixelType::U8x3)
         .map_err(|error| failed(&error))?;
-    Ok(target.into_vec())
+    let mut wide = Image::new(width, from_height, PixelType::U8x3);
+    let mut whole = Image::new(width, height, PixelType::U8x3);
+    let mut resizer = Resizer::new();
+    resizer
+        .resize(&source, &mut wide, &options)
+        .and_then(|()| resizer.resize(&wide, &mut whole, &options))
+        .map_err(|error| failed(&error))?;
+    Ok(whole.into_vec())
 }
 
 #[cfg(test)]

@@ -1,0 +1,345 @@
+//! `gradcam-video evaluate`: how faithful heatmaps are, in numbers.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use gradcam_video::evaluate::boxes::Boxes;
+use gradcam_video::evaluate::plot::plot;
+use gradcam_video::evaluate::randomisation::{
+    CASCADE, Explained, RandomisationScores, randomisation,
+};
+use gradcam_video::evaluate::{PictureReport, Report, Settings, Subject, evaluate_picture};
+use gradcam_video::explain::{Explainer, Queries, TargetChoice};
+use gradcam_video::heatmap::Heatmap;
+use gradcam_video::model::{Classifier, ModelInput, TargetLayer, WeightFile};
+use gradcam_video::pipeline::{CancelToken, Reporter};
+use gradcam_video::preprocess::{Preprocessor, ResizePolicy};
+use gradcam_video::sink::PartialFile;
+use gradcam_video::source::{FrameSource, StillSource};
+use gradcam_video::{Error, ErrorKind};
+use serde::Serialize;
+
+use super::Outcome;
+use super::args::EvaluateArgs;
+use super::config::{Console, Question, Running};
+use super::interrupt;
+use super::model::{load_model, load_weights};
+use super::progress::ProgressView;
+
+/// Evaluates all pictures; those that cannot be read are named and left out.
+pub(super) fn run(args: EvaluateArgs) -> anyhow::Result<Outcome> {
+    let cancel = CancelToken::new();
+    interrupt::install(&cancel)?;
+    let (console, running): (Console, Running) = (args.verbosity.into(), args.running.into());
+    let resize = ResizePolicy::from(args.resize);
+    let question = Question::of_several(&args.method, args.score)?;
+    let boxes = args.boxes.as_deref().map(Boxes::open).transpose()?;
+    let plot_file = args.plot.as_deref().map(|path| {
+        let is_svg = path.extension().is_some_and(|extension| extension == "svg");
+        if !is_svg {
+            let message = format!("--plot {}: the extension must be .svg", path.display());
+            return Err(Error::new(ErrorKind::InvalidArgument, message));
+        }
+        PartialFile::create(path, args.overwrite, None)
+    });
+    let plot_file = plot_file.transpose()?;
+
+    let weights = Arc::new(load_weights(running.weights.as_deref())?);
+    let model = load_model(Arc::clone(&weights), running.precision)?;
+    let spec = model.spec();
+    let choice = match args.class.as_str() {
+        "top1" => TargetChoice::Top1,
+        class => TargetChoice::Class(spec.labels.find(class)?),
+    };
+    let explainers: Vec<&dyn Explainer> = args.method;
+    let (request, layer_name) = question.request(spec)?;
+    for explainer in &explainers {
+        let mut request = request.clone();
+        request.score = question.score.unwrap_or(explainer.default_score());
+        explainer.check(spec, &request)?;
+    }
+    let settings = Settings {
+        explained_score: question.score,
+        seed: question.seed,
+        pixels_per_step: args
+            .pixels_per_step
+            .map_or(spec.input_size, |pixels| pixels as usize),
+        ..Settings::new(spec.input_size)
+    };
+
+    let progress = ProgressView::new(console.is_quiet, None);
+    let on_pass = |done, total| {
+        progress.pass_done(done, total);
+        if cancel.is_cancelled() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
+    let queries = Queries::new(&*model)
+        .with_threads(running.workers)
+        .with_sampling(question.samples, question.seed)
+        .with_report(&on_pass);
+    let mut preprocessor = Preprocessor::new(resize, spec);
+    let (mut inputs, mut reports, mut failures) = (Vec::new(), Vec::new(), 0u64);
+    for (number, path) in args.images.iter().enumerate() {
+        let read = read_picture(path, &mut preprocessor);
+        let (input, size) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                eprintln!("gradcam-video: {}", error.one_line());
+                failures += 1;
+                continue;
+            }
+        };
+        console.info(&format!(
+            "evaluating {} ({} of {}): {} maps, {} passes each besides their own",
+            path.display(),
+            number + 1,
+            args.images.len(),
+            explainers.len() + 2,
+            settings.passes_per_map(spec.input_size)
+        ));
+        let of_boxes = boxes.as_ref().map_or_else(Vec::new, |boxes| {
+            boxes.of(path, size, resize, spec.input_size)
+        });
+        let name = path.display().to_string();
+        let subject = Subject {
+            name: &name,
+            input: &input,
+            choice,
+            boxes: &of_boxes,
+        };
+        reports.push(evaluate_picture(
+            &queries,
+            &explainers,
+            subject,
+            &request.layers,
+            &settings,
+        )?);
+        inputs.push(input);
+    }
+    if reports.is_empty() {
+        return Err(Error::new(ErrorKind::Input, "no picture could be evaluated").into());
+    }
+    let randomised = if args.no_randomisation {
+        None
+    } else {
+        console.info("checking the maps of networks with random weights");
+        Some(check_randomised(
+            &queries,
+            &weights,
+            &running,
+            &explainers,
+            (&inputs, &reports),
+            &question,
+            (&request.layers, settings.agreement_cells),
+        )?)
+    };
+    progress.finish();
+    let evaluation = Evaluation {
+        version: env!("CARGO_PKG_VERSION"),
+        weights_sha256: weights.sha256(),
+        precision: running.precision.name(),
+        layer: &layer_name,
+        resize: resize.name(),
+        samples: question.samples,
+        report: Report::new(settings, reports),
+        randomisation: randomised,
+    };
+    if let Some(file) = plot_file {
+        let svg = plot(&evaluation.report.methods)?;
+        std::fs::write(file.path(), svg)
+            .with_context(|| format!("cannot write {}", file.path().display()))?;
+        file.commit()?;
+    }
+    let text = if args.json {
+        serde_json::to_string(&evaluation).context("cannot serialise the evaluation")? + "\n"
+    } else {
+        evaluation.text()
+    };
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .context("cannot write the evaluation")?;
+    if failures > 0 {
+        eprintln!(
+            "gradcam-video: {failures} of {} pictures could not be evaluated",
+            args.images.len()
+        );
+        return Ok(Outcome::Damaged);
+    }
+    Ok(Outcome::Done)
+}
+
+/// The network's input and the size of the upright picture.
+fn read_picture(
+    path: &Path,
+    preprocessor: &mut Preprocessor,
+) -> gradcam_video::Result<(ModelInput, (usize, usize))> {
+    let mut source = StillSource::open(path)?;
+    let orientation = source.info().orientation;
+    let Some(frame) = source.next_frame()? else {
+        let message = format!("{} holds no picture", path.display());
+        return Err(Error::new(ErrorKind::Input, message));
+    };
+    let size = (frame.picture.width, frame.picture.height);
+    Ok((preprocessor.run(&frame.picture, orientation)?, size))
+}
+
+fn check_randomised(
+    queries: &Queries<'_>,
+    weights: &WeightFile,
+    running: &Running,
+    explainers: &[&dyn Explainer],
+    (inputs, reports): (&[ModelInput], &[PictureReport]),
+    question: &Question,
+    (layers, side): (&[TargetLayer], usize),
+) -> gradcam_video::Result<Vec<RandomisationScores>> {
+    let heatmaps: Vec<Vec<Heatmap>> = reports
+        .iter()
+        .map(|report| {
+            let methods = report.methods.iter().filter(|scores| !scores.is_baseline);
+            methods.map(|scores| scores.heatmap.clone()).collect()
+        })
+        .collect();
+    let explained: Vec<Explained<'_>> = inputs
+        .iter()
+        .zip(reports)
+        .zip(&heatmaps)
+        .map(|((input, report), heatmaps)| Explained {
+            input,
+            class: report.class,
+            heatmaps,
+        })
+        .collect();
+    let randomized = |step: usize| -> gradcam_video::Result<Box<dyn Classifier>> {
+        // The last step has everything random.
+        let parts: Option<Vec<&str>> =
+            (step + 1 < CASCADE.len()).then(|| CASCADE[step].split(", ").collect());
+        let is_random = |name: &str| {
+            let part = name.split('.').next().unwrap_or_default();
+            parts.as_ref().is_none_or(|parts| parts.contains(&part))
+        };
+        let file = weights.randomized(is_random, question.seed);
+        load_model(Arc::new(file), running.precision)
+    };
+    randomisation(
+        queries,
+        &randomized,
+        explainers,
+        &explained,
+        layers,
+        question.score,
+        side,
+    )
+}
+
+/// All that `--json` prints.
+#[derive(Debug, Serialize)]
+struct Evaluation<'a> {
+    version: &'a str,
+    weights_sha256: &'a str,
+    precision: &'a str,
+    layer: &'a str,
+    resize: &'a str,
+    samples: Option<usize>,
+    #[serde(flatten)]
+    report: Report,
+    /// None if it was left out.
+    randomisation: Option<Vec<RandomisationScores>>,
+}
+
+impl Evaluation<'_> {
+    fn text(&self) -> String {
+        let mut text = String::new();
+        let mut line = |name: &str, value: &str| {
+            let _ = writeln!(text, "{name:<16}{value}");
+        };
+        line(
+            "network",
+            &format!("layer {}, {}", self.layer, self.precision),
+        );
+        line("weights", self.weights_sha256);
+        line("resize", self.resize);
+        if let Some(samples) = self.samples {
+            line("samples", &samples.to_string());
+        }
+        for (name, value) in self.report.settings.describe() {
+            line(name, &value);
+        }
+        text.push('\n');
+        for picture in &self.report.pictures {
+            let _ = writeln!(
+                text,
+                "{}: {} ({}), probability {:.4}",
+                picture.picture, picture.class_name, picture.class, picture.probability
+            );
+        }
+        text.push('\n');
+        self.write_metrics(&mut text);
+        self.write_agreement(&mut text);
+        self.write_randomisation(&mut text);
+        text
+    }
+
+    fn write_metrics(&self, text: &mut String) {
+        let _ = writeln!(
+            text,
+            "{:<14}{:>10}{:>11}{:>9}{:>11}{:>9}{:>10}{:>9}",
+            "means", "deletion", "insertion", "drop %", "increase %", "ROAD", "pointing%", "energy"
+        );
+        let optional = |value: Option<f64>, digits: usize| {
+            value.map_or("-".to_owned(), |value| format!("{value:.digits$}"))
+        };
+        for means in &self.report.methods {
+            let _ = writeln!(
+                text,
+                "{:<14}{:>10.4}{:>11.4}{:>9.1}{:>11.1}{:>9.4}{:>10}{:>9}",
+                means.method,
+                means.deletion_auc,
+                means.insertion_auc,
+                means.average_drop_percent,
+                means.increase_percent,
+                means.road,
+                optional(means.pointing_percent, 1),
+                optional(means.energy_in_box, 3),
+            );
+        }
+    }
+
+    fn write_agreement(&self, text: &mut String) {
+        let agreement = &self.report.agreement;
+        let columns = agreement.methods.iter();
+        let titles: Vec<_> = columns.map(|name| format!("{name:>14}")).collect();
+        let _ = writeln!(text, "\n{:<14}{}", "agreement", titles.concat());
+        for (name, row) in agreement.methods.iter().zip(&agreement.spearman) {
+            let cells: Vec<_> = row.iter().map(|value| correlation(*value)).collect();
+            let _ = writeln!(text, "{name:<14}{}", cells.concat());
+        }
+    }
+
+    fn write_randomisation(&self, text: &mut String) {
+        let Some(randomisation) = &self.randomisation else {
+            return;
+        };
+        let _ = writeln!(
+            text,
+            "\nrandomisation: Spearman correlation with the map of a network whose named parts are random; near 0 is good"
+        );
+        for (step, name) in CASCADE.iter().enumerate() {
+            let _ = writeln!(text, "  {}: {name}", step + 1);
+        }
+        for scores in randomisation {
+            let cells = scores.steps.iter().map(|step| correlation(step.spearman));
+            let _ = writeln!(text, "{:<14}{}", scores.method, cells.collect::<String>());
+        }
+    }
+}
+
+fn correlation(value: Option<f64>) -> String {
+    value.map_or(format!("{:>14}", "-"), |value| format!("{value:>14.3}"))
+}
