@@ -260,14 +260,7 @@ fn resizing_a_photo_equals_pil() {
         ("chelsea", "samples/chelsea.png"),
         ("coffee", "tests/media/coffee.png"),
     ] {
-        let image = image::open(path).unwrap().to_rgb8();
-        let picture = Picture::from_rgb8(
-            image.width() as usize,
-            image.height() as usize,
-            image.as_raw(),
-        );
-        let mut preprocessor = Preprocessor::new(ResizePolicy::Stretch, MODEL.spec());
-        let input = preprocessor.run(&picture, Orientation::default()).unwrap();
+        let input = resized(path, ResizePolicy::Stretch);
         let normalization = MODEL.spec().normalization;
         let golden = Golden::open(photo).u8("resized_bilinear_u8");
         for channel in 0..3 {
@@ -280,6 +273,50 @@ fn resizing_a_photo_equals_pil() {
                 );
             }
         }
+    }
+}
+
+/// A photo from its file, as the network reads it.
+fn resized(path: &str, policy: ResizePolicy) -> ModelInput {
+    let image = image::open(path).unwrap().to_rgb8();
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    let picture = Picture::from_rgb8(width, height, image.as_raw());
+    let mut preprocessor = Preprocessor::new(policy, MODEL.spec());
+    preprocessor.run(&picture, Orientation::default()).unwrap()
+}
+
+/// `Golden::input` is made of Keras' own pixels.
+#[test]
+fn nearest_resizing_picks_the_pixels_that_keras_picks() {
+    for (photo, path) in [
+        ("chelsea", "samples/chelsea.png"),
+        ("coffee", "tests/media/coffee.png"),
+        ("catdog", "tests/media/catdog.png"),
+    ] {
+        let ours = resized(path, ResizePolicy::Nearest);
+        assert!(ours == Golden::open(photo).input(), "{photo}");
+    }
+}
+
+/// JPEG decoders differ by a few grey levels, and so may the map.
+#[test]
+fn the_recipes_map_of_a_jpeg_is_close_to_keras() {
+    let golden = Golden::open("china");
+    let expected = normalized(&golden.f32("gradcam_softmax_raw_layer4"));
+    let executor = &**EXECUTORS.last().unwrap();
+    let layer = executor.spec().last_layer();
+    for (input, tolerance) in [
+        (golden.input(), 1e-3),
+        (
+            resized("tests/media/china.jpg", ResizePolicy::Nearest),
+            0.02,
+        ),
+    ] {
+        let forward = executor.forward(&input, &[layer]).unwrap();
+        let target = Target::new(golden.class(), Score::Softmax);
+        let map = explain(&GradCam, executor, (&input, &forward), layer, target);
+        let difference = largest_difference(&normalized(&map.values), &expected);
+        assert!(difference < tolerance, "{difference}");
     }
 }
 

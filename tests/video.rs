@@ -783,6 +783,27 @@ fn the_rolling_scale_follows_a_scene_cut_without_a_frame_of_delay() {
     assert!(flicker < 0.01, "{flicker}");
 }
 
+/// Two seconds in which a travel mug is turned and several classes come close to each other.
+#[test]
+fn the_defaults_flicker_at_least_40_percent_less_than_frames_by_themselves() {
+    let folder = tempfile::tempdir().unwrap();
+    let flicker = |arguments: &[&str]| {
+        let (output, stats) = (
+            folder.path().join("out.mp4"),
+            folder.path().join("stats.json"),
+        );
+        let stats_path = stats.to_str().unwrap().to_owned();
+        let mut all = vec!["--end", "2", "--no-audio", "-y", "--stats", &stats_path];
+        all.extend(arguments);
+        explain(&file("samples/cup.mp4"), &output, &all);
+        let stats: serde_json::Value = serde_json::from_slice(&fs::read(stats).unwrap()).unwrap();
+        stats["flicker"].as_f64().unwrap()
+    };
+    let alone = flicker(&["--normalize", "frame", "--hold", "0"]);
+    let default = flicker(&[]);
+    assert!(default < 0.6 * alone, "{default} of {alone}");
+}
+
 #[test]
 fn normalisation_decides_how_bright_a_weak_frame_is() {
     let folder = tempfile::tempdir().unwrap();

@@ -59,6 +59,12 @@ pub(super) fn run(config: ExplainConfig) -> anyhow::Result<Outcome> {
         ));
     }
 
+    if explaining.makes_many_passes() && config.stride == 1 && !files.is_still_input {
+        console.note(&format!(
+            "{} makes many passes for every frame: --stride N explains every Nth only",
+            explaining.explainer.name()
+        ));
+    }
     let info = source.info();
     let render = RenderOptions {
         targets: config.classes.len(),

@@ -5,6 +5,22 @@
 //!                         baselines ─────────────► ├──► saliency ──► metrics, by many more passes ──► report
 //! ```
 //!
+//! ```no_run
+//! use gradcam_video::evaluate::{Report, Settings, Subject, evaluate_picture, plot::plot};
+//! use gradcam_video::explain::{Explainer, GradCam, LayerCam, Queries, TargetChoice};
+//! # fn example(model: &dyn gradcam_video::model::Classifier, input: &gradcam_video::model::ModelInput) -> gradcam_video::Result<()> {
+//! let settings = Settings::new(model.spec().input_size);
+//! let explainers: [&dyn Explainer; 2] = [&GradCam, &LayerCam];
+//! let subject = Subject { name: "photo", input, choice: TargetChoice::Top1, boxes: &[] };
+//! let layers = [model.spec().last_layer()];
+//! let queries = Queries::new(model).with_threads(2);
+//! let picture = evaluate_picture(&queries, &explainers, subject, &layers, &settings)?;
+//! let report = Report::new(settings, vec![picture]);
+//! let svg = plot(&report.methods)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! One file per metric. All are deterministic for a seed, at any number of threads, and all measure the *softmax probability* of the
 //! explained class, whatever score the maps explain: so do the papers.
 

@@ -5,9 +5,15 @@ use crate::error::Result;
 use crate::explain::{Explainer, LayerView, Queries, Target};
 use crate::heatmap::Heatmap;
 
-/// `map = sum_k ReLU(G_k) A_k`, cell by cell: only where more activation would raise the score.
+/// `map = sum_k ReLU(G_k) A_k`, cell by cell: only where more of a channel would raise the score does it count.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LayerCam;
+
+fn layercam_map(view: LayerView<'_>, gradient: &ScoreGradient) -> Heatmap {
+    sum_over_channels(view.activations, |channel, cell, value| {
+        gradient.at(channel, cell).max(0.0) * value
+    })
+}
 
 impl Explainer for LayerCam {
     fn name(&self) -> &'static str {
@@ -21,9 +27,20 @@ impl Explainer for LayerCam {
         target: Target,
     ) -> Result<Heatmap> {
         let gradient = ScoreGradient::of_target(queries.model(), view, target)?;
-        Ok(sum_over_channels(
-            view.activations,
-            |channel, cell, value| gradient.at(channel, cell).max(0.0) * value,
-        ))
+        Ok(layercam_map(view, &gradient))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::test_views::view_of_two_channels;
+
+    #[test]
+    fn a_negative_gradient_counts_as_nothing_in_its_cell() {
+        view_of_two_channels(|view, gradient| {
+            // The second channel, ten times as large, has no positive gradient.
+            assert_eq!(layercam_map(view, gradient).values, [1.0, 6.0]);
+        });
     }
 }

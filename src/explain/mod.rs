@@ -1,4 +1,28 @@
 //! Explainers: from a forward pass to a raw heatmap. One file per method behind one trait.
+//!
+//! Why a tabby and not a lynx, at an inner layer, and what LIME says, on two threads:
+//!
+//! ```no_run
+//! use gradcam_video::explain::{Queries, Request, Score, TargetChoice, explain_forward, method_by_name};
+//! # fn example(model: &dyn gradcam_video::model::Classifier, input: &gradcam_video::model::ModelInput) -> gradcam_video::Result<()> {
+//! let labels = &model.spec().labels;
+//! let request = Request {
+//!     targets: vec![TargetChoice::Class(labels.find("tabby")?)],
+//!     score: Score::Logit,
+//!     contrast: Some(labels.find("lynx")?),
+//!     layers: vec![model.spec().layer_by_name("layer3")?],
+//! };
+//! let forward = model.forward(input, &request.layers)?;
+//! let queries = Queries::new(model).with_threads(2).with_sampling(Some(500), 7);
+//! for name in ["layercam", "lime"] {
+//!     let method = method_by_name(name)?;
+//!     method.check(model.spec(), &request)?;
+//!     let explanation = explain_forward(&queries, method, input, &forward, &request)?;
+//!     let (column, row) = explanation.maps[0].heatmap.peak_cell();
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod ablationcam;
 mod coalitions;
