@@ -280,7 +280,7 @@ fn requests_that_make_no_sense_are_usage_errors_with_a_hint() {
         (vec!["--records", "r.txt"], ".jsonl or .csv"),
         (vec!["--start", "1:99"], "no time"),
         (vec!["--start", "1"], "INPUT is a still image"),
-        (vec!["--stats", output], "two results"),
+        (vec!["--stats", output], "named twice"),
         (vec!["--stride", "0"], "stride"),
         (vec!["--workers", "0"], "workers"),
         (vec!["--method", "magic"], "gradcam"),

@@ -102,6 +102,32 @@ fn the_tables_name_every_setting() {
     }
 }
 
+/// An option that concerns one method does not stop the others, and each says how it explains.
+#[test]
+fn methods_of_different_kinds_are_compared() {
+    let photo = file("tests/media/catdog.png");
+    let photo = photo.to_str().unwrap();
+    let arguments = "--method lime,gradcam,lime --samples 4 --layer layer3 --pixels-per-step 25088 --no-randomisation -q --json";
+    let mut all = vec!["evaluate", photo];
+    all.extend(arguments.split(' '));
+    let (code, stdout, stderr) = run(all);
+    assert_eq!(code, 0, "{stderr}");
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(report["layer"], "layer3");
+    let explainers = report["explainers"].as_array().unwrap();
+    assert_eq!(explainers.len(), 2);
+    assert_eq!(explainers[0]["samples"], 4);
+    assert_eq!(explainers[0]["score"], "softmax");
+    assert!(
+        explainers[0]["settings"]
+            .as_str()
+            .unwrap()
+            .contains("superpixels: 50")
+    );
+    assert!(explainers[1]["samples"].is_null());
+    assert!(report["randomisation"].is_null());
+}
+
 #[test]
 fn bad_requests_are_one_line() {
     let photo = file("tests/media/catdog.png");
@@ -115,6 +141,21 @@ fn bad_requests_are_one_line() {
         ),
         (vec![photo, "--method", "gradcam,magic"], 2, "magic"),
         (vec![photo, "--class", "unicorn"], 2, "unicorn"),
+        (
+            vec![photo, "--method", "gradcam,lime", "--samples", "1"],
+            2,
+            "at least 2",
+        ),
+        (
+            vec![photo, "--method", "gradcam", "--samples", "9"],
+            2,
+            "takes no samples",
+        ),
+        (
+            vec![photo, "--method", "lime", "--layer", "layer3"],
+            2,
+            "looks at no layer",
+        ),
         (vec!["/nowhere/p.png"], 1, "no picture could be evaluated"),
         (
             vec![photo, "--method", "gradcam++", "--score", "softmax"],

@@ -109,7 +109,7 @@ fn a_contrast_is_the_difference_of_the_two_maps() {
     let (is_peak_inside, share) = in_box(&rows(&contrast), CAT);
     assert!(is_peak_inside && share > 0.8, "{share}");
     // Against itself nothing speaks for a class.
-    let same = explain(folder.path(), &["--class", "243", "--contrast", "243"]).remove(0);
+    let same = explain(folder.path(), &["--contrast", "243"]).remove(0);
     assert_eq!(same["flags"], serde_json::json!(["no_positive_evidence"]));
 }
 
@@ -224,6 +224,10 @@ fn what_does_not_go_together_is_a_usage_error() {
         ),
         (vec!["--method", "finercam", "--score", "softmax"], "logits"),
         (vec!["--contrast", "unicorn"], "unicorn"),
+        (
+            vec!["--class", "tabby", "--contrast", "281"],
+            "the class itself",
+        ),
         (vec!["--recipe", "keras", "--alpha", "0.3"], "--alpha"),
         (
             vec!["--recipe", "keras", "--class", "1", "--class", "2"],

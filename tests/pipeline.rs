@@ -19,6 +19,7 @@ use gradcam_video::model::{
 };
 use gradcam_video::pipeline::{
     self, CancelToken, Explaining, Job, Maps, Options, Progress, Reporter, SilentReporter, Summary,
+    run_over_whole_video,
 };
 use gradcam_video::preprocess::ResizePolicy;
 use gradcam_video::records::{RecordsFormat, RecordsHeader, RecordsWriter};
@@ -276,6 +277,7 @@ struct Setup {
     sink_delay: Duration,
     cancel_at: Option<u64>,
     is_cancelled_at_once: bool,
+    is_over_whole_video: bool,
     cancel: Option<CancelToken>,
     workers: usize,
     stride: u64,
@@ -295,6 +297,7 @@ impl Default for Setup {
             sink_delay: Duration::ZERO,
             cancel_at: None,
             is_cancelled_at_once: false,
+            is_over_whole_video: false,
             cancel: None,
             workers: 3,
             stride: 1,
@@ -329,21 +332,13 @@ impl Setup {
         let header = RecordsHeader {
             header: true,
             size: [WIDTH, HEIGHT],
+            resize: "stretch".into(),
+            input_size: 32,
+            preprocess: "caffe".into(),
             ..RecordsHeader::default()
         };
-        let job = Job {
-            maps: Maps::Explained(Explaining {
-                request: Request {
-                    targets: self.targets,
-                    ..Explaining::new(&self.model, self.explainer).request
-                },
-                top_k: self.top_k,
-                stride: self.stride,
-                hold: self.hold,
-                workers: self.workers,
-                ..Explaining::new(&self.model, self.explainer)
-            }),
-            source: Box::new(ToySource {
+        let source = || -> Box<dyn FrameSource> {
+            Box::new(ToySource {
                 info: SourceInfo {
                     width: WIDTH,
                     height: HEIGHT,
@@ -362,7 +357,21 @@ impl Setup {
                 count: self.frames,
                 fault: self.source_fault,
                 delivered: delivered.clone(),
+            })
+        };
+        let job = Job {
+            maps: Maps::Explained(Explaining {
+                request: Request {
+                    targets: self.targets,
+                    ..Explaining::new(&self.model, self.explainer).request
+                },
+                top_k: self.top_k,
+                stride: self.stride,
+                hold: self.hold,
+                workers: self.workers,
+                ..Explaining::new(&self.model, self.explainer)
             }),
+            source: source(),
             renderer: Some(
                 Renderer::new(
                     RenderOptions::default(),
@@ -376,7 +385,7 @@ impl Setup {
             ),
             sink: Box::new(ToySink {
                 written: written.clone(),
-                delivered,
+                delivered: delivered.clone(),
                 fault: self.sink_fault,
                 delay: self.sink_delay,
                 cancel_at: self.cancel_at.map(|at| (at, cancel.clone())),
@@ -391,7 +400,11 @@ impl Setup {
                 smooth: 0.0,
             },
         };
-        let result = pipeline::run(job, reporter, &cancel);
+        let result = if self.is_over_whole_video {
+            run_over_whole_video(job, |_| Ok(source()), &header, reporter, &cancel)
+        } else {
+            pipeline::run(job, reporter, &cancel)
+        };
         let records = bytes.0.lock().unwrap().clone();
         Outcome {
             result,
@@ -816,4 +829,82 @@ fn a_class_is_held_while_another_is_hardly_more_probable() {
     let (own, other) = ((0, false), (1, false));
     assert_eq!(run(0.0), [own, other, own, other, own]);
     assert_eq!(run(0.2), [own, (0, true), own, (0, true), own]);
+}
+
+#[test]
+fn a_class_stays_held_over_the_frames_that_carry_it_and_a_fixed_class_is_never_held() {
+    let mut setup = Setup {
+        hold: 0.2,
+        stride: 3,
+        frames: 6,
+        targets: vec![TargetChoice::Top1, TargetChoice::Class(1)],
+        ..Setup::default()
+    };
+    setup.model.is_undecided = true;
+    let outcome = setup.run();
+    let seen: Vec<(u64, Vec<String>)> = records(&outcome)
+        .iter()
+        .map(|record| {
+            let flags = serde_json::from_value(record["flags"].clone()).unwrap();
+            (record["target"]["index"].as_u64().unwrap(), flags)
+        })
+        .collect();
+    let flags = |names: &[&str]| {
+        names
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect::<Vec<_>>()
+    };
+    let (none, carried) = (flags(&[]), flags(&["carried"]));
+    let expected = [
+        (0, none.clone()),
+        (1, none.clone()),
+        (0, carried.clone()),
+        (1, carried.clone()),
+        (0, carried.clone()),
+        (1, carried.clone()),
+        // Frame 3 is a little more of class 1; class 0 is held, and carried as such.
+        (0, flags(&["held"])),
+        (1, none),
+        (0, flags(&["carried", "held"])),
+        (1, carried.clone()),
+        (0, flags(&["carried", "held"])),
+        (1, carried),
+    ];
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn what_was_explained_before_an_interrupt_is_drawn_in_the_second_pass() {
+    struct StopAt(u64, CancelToken);
+    impl Reporter for StopAt {
+        fn frame_done(&self, progress: Progress<'_>) {
+            if progress.frames_done == self.0 {
+                self.1.cancel();
+            }
+        }
+    }
+    let cancel = CancelToken::new();
+    let setup = Setup {
+        frames: 10_000,
+        is_over_whole_video: true,
+        cancel: Some(cancel.clone()),
+        ..Setup::default()
+    };
+    let outcome = setup.run_with(&StopAt(20, cancel));
+    let summary = outcome.result.unwrap();
+    assert!(summary.was_cancelled);
+    assert!(
+        (20..100).contains(&summary.frames_out),
+        "{}",
+        summary.frames_out
+    );
+    let written = outcome.written.lock().unwrap();
+    assert!(written.is_finished);
+    assert_eq!(written.frames.len() as u64, summary.frames_out);
+    let lines = std::str::from_utf8(&outcome.records)
+        .unwrap()
+        .lines()
+        .count();
+    assert_eq!(lines as u64, 1 + summary.frames_out);
 }

@@ -151,7 +151,6 @@ fn records_of_something_else_are_refused_in_one_line() {
     let late = lines[2].replacen("\"pts_s\":", "\"pts_s\":7", 1);
     let other_size = lines[0].replacen("\"size\":[640,480]", "\"size\":[480,640]", 1);
     let cases = [
-        (write("short.jsonl", &lines[..4]), "they end before it"),
         (
             write("late.jsonl", &[lines[0], lines[1], &late]),
             "next record is of frame 1",
@@ -184,4 +183,75 @@ fn records_of_something_else_are_refused_in_one_line() {
     }
     let (code, _, stderr) = run(["-", "o.mp4", "--normalize", "video"]);
     assert!(code == 2 && stderr.contains("twice"), "{stderr}");
+    let pipe = path("pipe.mp4");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let (code, _, stderr) = run(with(&[&pipe, &out], &["-y", "--normalize", "video"]));
+    assert!(code == 2 && stderr.contains("twice"), "{stderr}");
+}
+
+#[test]
+fn records_that_end_early_end_the_output_and_more_of_them_are_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = clip(folder.path());
+    let path = |name: &str| folder.path().join(name);
+    let (out, jsonl, again) = (path("o.mp4"), path("r.jsonl"), path("again.mp4"));
+    let mut arguments = with(&[&clip, &out], &["--stride", "100", "--records"]);
+    arguments.extend(with(&[&jsonl], &[]));
+    run_ok(arguments);
+    let text = fs::read_to_string(&jsonl).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    // As those of an interrupted run, which its output ends with.
+    let short = path("short.jsonl");
+    fs::write(&short, lines[..6].join("\n")).unwrap();
+    let mut arguments = vec!["render"];
+    arguments.extend(with(&[&clip, &short, &again], &[]));
+    let (code, _, stderr) = run(&arguments);
+    assert!(
+        code == 3 && stderr.contains("only their 5 frames"),
+        "{stderr}"
+    );
+    assert_eq!(common::frame_times(&again).len(), 5);
+
+    let fewer = path("fewer.mp4");
+    common::ffmpeg(
+        &format!("-i {} -frames:v 3 -an -c:v libx264", clip.display()),
+        &fewer,
+    );
+    let mut arguments = vec!["render", "-y"];
+    arguments.extend(with(&[&fewer, &jsonl, &again], &[]));
+    let stderr = run_ok(arguments);
+    assert!(stderr.contains("records for more frames"), "{stderr}");
+}
+
+#[test]
+fn no_file_of_a_run_takes_the_place_of_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let photo = file("samples/chelsea.png");
+    let photo = photo.to_str().unwrap();
+    let (records, alias) = (name("r.jsonl"), name("./r.jsonl"));
+    let output = name("o.png");
+    let all = [photo, &output, "--records", &records, "--stats", &alias];
+    let (code, _, stderr) = run(all);
+    assert!(code == 2 && stderr.contains("named twice"), "{stderr}");
+    run_ok([photo, &output, "--records", &records]);
+    let before = fs::read(&records).unwrap();
+    let all = ["render", photo, &records, &output, "-y", "--stats", &alias];
+    let (code, _, stderr) = run(all);
+    assert!(code == 2 && stderr.contains("named twice"), "{stderr}");
+    assert_eq!(fs::read(&records).unwrap(), before);
+    // The recipe draws maps that cover the image.
+    run_ok([
+        photo,
+        &output,
+        "-y",
+        "--resize",
+        "crop",
+        "--records",
+        &name("crop.jsonl"),
+    ]);
+    let crop = name("crop.jsonl");
+    let (code, _, stderr) = run(["render", photo, &crop, &output, "-y", "--recipe", "keras"]);
+    assert!(code == 2 && stderr.contains("covers the image"), "{stderr}");
 }

@@ -75,7 +75,7 @@ pub(super) struct ExplainArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Explanation")]
     pub(super) stride: u64,
     /// How much more probable another class must be before a frame of a video is explained for it instead of the class before, 0 to 1; 0
-    /// explains every frame's own top class [default: 0.05, images 0]
+    /// explains every frame's own top class [default: 0.05; images, and methods that make many passes: 0]
     #[arg(long, value_name = "MARGIN", help_heading = "Explanation")]
     pub(super) hold: Option<f64>,
     /// Start of the range, as ffmpeg writes it: 12.5, 1:02.5, 00:01:02.5, 1500ms
@@ -129,7 +129,8 @@ pub(super) struct ScoreArgs {
         help_heading = "Explanation"
     )]
     pub(super) layer: Vec<String>,
-    /// What is explained: the class's logit (the paper's way) or its softmax probability [default: logit; rise, occlusion and lime: softmax]
+    /// What is explained: the class's logit (the paper's way) or its softmax probability [default: logit; rise, occlusion and lime
+    /// without --contrast: softmax]
     #[arg(long, value_enum, help_heading = "Explanation")]
     pub(super) score: Option<ScoreArg>,
     /// Forward passes per map for scorecam (the strongest channels), rise, lime, kernelshap [default: per method]

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use gradcam_video::explain::{Explainer, GradCam, Score};
+use gradcam_video::explain::{Explainer, GradCam, Score, check_samples};
 use gradcam_video::model::Precision;
 use gradcam_video::preprocess::ResizePolicy;
 use gradcam_video::records::RecordsFormat;
@@ -18,10 +18,8 @@ use super::args::{
     VerbosityArgs,
 };
 
-/// Margin of `--hold` for videos: small enough that the class shown is as good as the top one.
-const DEFAULT_HOLD: f64 = 0.05;
 /// Most maps beside each other: more would not fit a screen.
-const MOST_CLASSES: usize = 8;
+pub(super) const MOST_CLASSES: usize = 8;
 
 /// A validated request to explain one input.
 #[derive(Debug)]
@@ -34,7 +32,8 @@ pub(super) struct ExplainConfig {
     pub(super) contrast: Option<String>,
     pub(super) resize: ResizePolicy,
     pub(super) stride: u64,
-    pub(super) hold: f64,
+    /// `None` for the default of what is explained.
+    pub(super) hold: Option<f64>,
     pub(super) top_k: usize,
     pub(super) picture: Picture,
     pub(super) records: Option<(RecordsFormat, PathBuf)>,
@@ -122,21 +121,13 @@ impl ExplainConfig {
             )
             .into());
         }
-        let default_hold = if files.is_still_input {
-            0.0
-        } else {
-            DEFAULT_HOLD
-        };
-        let hold = args.hold.unwrap_or(default_hold);
-        if !(0.0..=1.0).contains(&hold) {
+        if let Some(hold) = args.hold.filter(|hold| !(0.0..=1.0).contains(hold)) {
             return Err(usage(format!("--hold {hold}: valid is 0 to 1")).into());
         }
         let picture = Picture::new(args.picture, args.recipe, &files)?;
-        if picture.scale == Scale::WholeVideo && files.input == InputSpec::Stdin {
-            return Err(usage(
-                "--normalize video reads INPUT twice, which standard input cannot do",
-            )
-            .into());
+        if picture.scale == Scale::WholeVideo && !files.can_read_twice() {
+            let message = "--normalize video reads INPUT twice, which a pipe cannot do";
+            return Err(usage(message).into());
         }
         let mut question = Question::new(args.method.method, args.method.score)?;
         let mut resize = ResizePolicy::from(args.resize);
@@ -163,7 +154,7 @@ impl ExplainConfig {
             contrast: args.contrast,
             resize,
             stride: args.stride,
-            hold,
+            hold: args.hold,
             top_k: args.top_k,
             picture,
             records,
@@ -201,31 +192,40 @@ impl Question {
                 "{name} looks at no layer: leave out --layer"
             )));
         }
-        if args.samples.is_some() && !method.takes_samples() {
-            return Err(usage(format!(
-                "{name} takes no samples: leave out --samples"
-            )));
-        }
-        Ok(Self {
+        let samples = args.samples.map(|samples| samples as usize);
+        check_samples(method, samples)?;
+        Ok(Self::unchecked(method, args))
+    }
+
+    fn unchecked(method: &'static dyn Explainer, args: ScoreArgs) -> Self {
+        Self {
             method,
             layers: args.layer,
             score: args.score.map(Score::from),
             samples: args.samples.map(|samples| samples as usize),
             seed: args.seed,
-        })
+        }
     }
 }
 
 impl Question {
     /// For methods that are compared: what does not concern one of them may concern another.
     pub(super) fn of_several(methods: &[&'static dyn Explainer], args: ScoreArgs) -> Result<Self> {
-        let concerned = methods.iter().find(|method| {
-            (args.layer.is_empty() || !method.is_model_agnostic())
-                && (args.samples.is_none() || method.takes_samples())
-        });
-        let first = concerned.or(methods.first());
+        let looks_inside = methods.iter().find(|method| !method.is_model_agnostic());
+        let first = looks_inside.or(methods.first());
         let method = *first.ok_or_else(|| usage("--method names no method"))?;
-        Self::new(method, args)
+        let samples = args.samples.map(|samples| samples as usize);
+        let mut sampling = methods
+            .iter()
+            .filter(|method| method.sample_count().is_some());
+        match sampling.clone().next() {
+            None => Self::new(method, args),
+            Some(_) if looks_inside.is_none() && !args.layer.is_empty() => Self::new(method, args),
+            Some(_) => {
+                sampling.try_for_each(|method| check_samples(*method, samples))?;
+                Ok(Self::unchecked(method, args))
+            }
+        }
     }
 }
 
@@ -249,14 +249,18 @@ impl Files {
             OutputSpec::Path(path) => Some(path.as_path()),
             OutputSpec::Stdout => None,
         };
-        let mut seen: Vec<&Path> = Vec::new();
+        let mut seen: Vec<PathBuf> = Vec::new();
         let named = [output_path, records, args.stats.as_deref()];
         for file in named.into_iter().flatten() {
-            if seen.contains(&file) {
-                let message = format!("{} is named as the place of two results", file.display());
+            let place = place(file);
+            if seen.contains(&place) {
+                let message = format!(
+                    "{} is named twice: each file of a run needs a place of its own",
+                    file.display()
+                );
                 return Err(usage(message));
             }
-            seen.push(file);
+            seen.push(place);
         }
         Ok(Self {
             input,
@@ -273,6 +277,16 @@ impl Files {
             },
             stats: args.stats,
         })
+    }
+
+    /// Pipes under a name cannot be opened again.
+    fn can_read_twice(&self) -> bool {
+        match &self.input {
+            InputSpec::Stdin => false,
+            InputSpec::Url(_) => true,
+            // What does not exist is reported when it is opened.
+            InputSpec::Path(path) => path.metadata().map_or(true, |metadata| metadata.is_file()),
+        }
     }
 
     /// The input as the user wrote it.
@@ -372,6 +386,21 @@ impl Console {
         if self.is_verbose {
             self.info(text);
         }
+    }
+}
+
+/// Where a file lies, however it is written; it need not exist yet.
+fn place(file: &Path) -> PathBuf {
+    if let Ok(place) = file.canonicalize() {
+        return place;
+    }
+    let folder = match file.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    match (folder.canonicalize(), file.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => file.to_owned(),
     }
 }
 

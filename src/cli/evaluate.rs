@@ -33,13 +33,15 @@ use super::progress::ProgressView;
 /// Evaluates all pictures; those that cannot be read are named and left out.
 pub(super) fn run(args: EvaluateArgs) -> anyhow::Result<Outcome> {
     let cancel = CancelToken::new();
-    interrupt::install(&cancel)?;
+    interrupt::install(&cancel, "stopping")?;
     let (console, running): (Console, Running) = (args.verbosity.into(), args.running.into());
     let resize = ResizePolicy::from(args.resize);
     let question = Question::of_several(&args.method, args.score)?;
     let boxes = args.boxes.as_deref().map(Boxes::open).transpose()?;
     let plot_file = args.plot.as_deref().map(|path| {
-        let is_svg = path.extension().is_some_and(|extension| extension == "svg");
+        let is_svg = path
+            .extension()
+            .is_some_and(|extension| extension.eq_ignore_ascii_case("svg"));
         if !is_svg {
             let message = format!("--plot {}: the extension must be .svg", path.display());
             return Err(Error::new(ErrorKind::InvalidArgument, message));
@@ -55,7 +57,12 @@ pub(super) fn run(args: EvaluateArgs) -> anyhow::Result<Outcome> {
         "top1" => TargetChoice::Top1,
         class => TargetChoice::Class(spec.labels.find(class)?),
     };
-    let explainers: Vec<&dyn Explainer> = args.method;
+    let mut explainers: Vec<&dyn Explainer> = Vec::new();
+    for method in args.method {
+        if !explainers.iter().any(|other| other.name() == method.name()) {
+            explainers.push(method);
+        }
+    }
     let (request, layer_name) = question.request(spec)?;
     for explainer in &explainers {
         let mut request = request.clone();
@@ -107,6 +114,9 @@ pub(super) fn run(args: EvaluateArgs) -> anyhow::Result<Outcome> {
         let of_boxes = boxes.as_ref().map_or_else(Vec::new, |boxes| {
             boxes.of(path, size, resize, spec.input_size)
         });
+        if boxes.is_some() && of_boxes.is_empty() {
+            console.note(&format!("there is no box in sight for {}", path.display()));
+        }
         let name = path.display().to_string();
         let subject = Subject {
             name: &name,
@@ -147,7 +157,10 @@ pub(super) fn run(args: EvaluateArgs) -> anyhow::Result<Outcome> {
         precision: running.precision.name(),
         layer: &layer_name,
         resize: resize.name(),
-        samples: question.samples,
+        explainers: explainers
+            .iter()
+            .map(|explainer| ExplainerSettings::new(*explainer, &question))
+            .collect(),
         report: Report::new(settings, reports),
         randomisation: randomised,
     };
@@ -238,6 +251,29 @@ fn check_randomised(
     )
 }
 
+/// How one method explains.
+#[derive(Debug, Serialize)]
+struct ExplainerSettings {
+    method: &'static str,
+    /// The type and its fields.
+    settings: String,
+    score: &'static str,
+    /// None where it cannot be chosen, or the layer decides.
+    samples: Option<usize>,
+}
+
+impl ExplainerSettings {
+    fn new(explainer: &dyn Explainer, question: &Question) -> Self {
+        let count = explainer.sample_count();
+        Self {
+            method: explainer.name(),
+            settings: format!("{explainer:?}"),
+            score: question.score.unwrap_or(explainer.default_score()).name(),
+            samples: count.and_then(|count| question.samples.or(count.default)),
+        }
+    }
+}
+
 /// All that `--json` prints.
 #[derive(Debug, Serialize)]
 struct Evaluation<'a> {
@@ -246,7 +282,7 @@ struct Evaluation<'a> {
     precision: &'a str,
     layer: &'a str,
     resize: &'a str,
-    samples: Option<usize>,
+    explainers: Vec<ExplainerSettings>,
     #[serde(flatten)]
     report: Report,
     /// None if it was left out.
@@ -265,8 +301,17 @@ impl Evaluation<'_> {
         );
         line("weights", self.weights_sha256);
         line("resize", self.resize);
-        if let Some(samples) = self.samples {
-            line("samples", &samples.to_string());
+        for explainer in &self.explainers {
+            let samples = explainer
+                .samples
+                .map(|samples| format!(", {samples} samples"));
+            let text = format!(
+                "{} of the {}{}",
+                explainer.settings,
+                explainer.score,
+                samples.unwrap_or_default()
+            );
+            line(explainer.method, &text);
         }
         for (name, value) in self.report.settings.describe() {
             line(name, &value);
@@ -328,7 +373,8 @@ impl Evaluation<'_> {
         };
         let _ = writeln!(
             text,
-            "\nrandomisation: Spearman correlation with the map of a network whose named parts are random; near 0 is good"
+            "\nrandomisation: Spearman correlation with the map of a network whose named parts are random, and of absolute values;\n\
+             near 0 is good, far below 0 is the same map turned around"
         );
         for (step, name) in CASCADE.iter().enumerate() {
             let _ = writeln!(text, "  {}: {name}", step + 1);
@@ -336,6 +382,11 @@ impl Evaluation<'_> {
         for scores in randomisation {
             let cells = scores.steps.iter().map(|step| correlation(step.spearman));
             let _ = writeln!(text, "{:<14}{}", scores.method, cells.collect::<String>());
+            let cells = scores
+                .steps
+                .iter()
+                .map(|step| correlation(step.spearman_of_absolute));
+            let _ = writeln!(text, "{:<14}{}", "  absolute", cells.collect::<String>());
         }
     }
 }

@@ -15,6 +15,7 @@ use gradcam_video::render::{RenderOptions, Renderer};
 use gradcam_video::sink::{OutputSpec, PartialFile};
 use gradcam_video::source::SourceInfo;
 use gradcam_video::temporal::Normalize;
+use gradcam_video::{Error, ErrorKind};
 
 use super::Outcome;
 use super::config::{ExplainConfig, Question, Scale};
@@ -24,14 +25,16 @@ use super::progress::ProgressView;
 
 /// Classes printed for an image.
 const PRINTED_CLASSES: usize = 5;
+/// Margin of `--hold` for videos: five of a hundred.
+const DEFAULT_HOLD: f64 = 0.05;
 /// Name of the layer in records where a method looks at none.
 const NO_LAYER: &str = "input";
 
 /// Explains the input; the output has its final name when this returns without error.
 pub(super) fn run(config: ExplainConfig) -> anyhow::Result<Outcome> {
     let cancel = CancelToken::new();
-    interrupt::install(&cancel)?;
     let (files, console) = (&config.files, config.console);
+    interrupt::install(&cancel, files.on_interrupt())?;
 
     // What can be wrong with the request is found before the output is touched.
     let source = files.open_source(config.range, &cancel)?;
@@ -100,7 +103,7 @@ pub(super) fn run(config: ExplainConfig) -> anyhow::Result<Outcome> {
         },
     };
     let result = if is_over_whole_video {
-        let reopen = || files.open_source(config.range, &cancel);
+        let reopen = |cancel: &CancelToken| files.open_source(config.range, cancel);
         run_over_whole_video(job, reopen, &header, &progress, &cancel)
     } else {
         pipeline::run(job, &progress, &cancel)
@@ -129,22 +132,31 @@ fn explaining<'a>(
     let contrast = contrast.map(|class| spec.labels.find(class)).transpose()?;
     let (mut request, layer_name) = config.question.request(spec)?;
     request.targets = targets.collect::<Result<_, _>>()?;
+    if contrast.is_some_and(|other| request.targets.contains(&TargetChoice::Class(other))) {
+        let message = "--contrast names the class itself";
+        return Err(Error::new(ErrorKind::InvalidArgument, message));
+    }
     request.contrast = contrast;
     if contrast.is_some() && config.question.score.is_none() {
         // Of two rare classes, probabilities hardly differ.
         request.score = Score::Logit;
     }
-    Ok(Explaining {
+    let mut explaining = Explaining {
         request,
         layer_name,
         top_k: config.top_k,
         stride: config.stride,
-        hold: config.hold,
+        hold: config.hold.unwrap_or(0.0),
         samples: config.question.samples,
         seed: config.question.seed,
         workers: config.running.workers,
         ..Explaining::new(model, config.question.method)
-    })
+    };
+    // What was explained for one class would have to be explained again for the one that is held.
+    if config.hold.is_none() && !config.files.is_still_input && !explaining.makes_many_passes() {
+        explaining.hold = DEFAULT_HOLD;
+    }
+    Ok(explaining)
 }
 
 impl Question {

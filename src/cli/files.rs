@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Context;
-use gradcam_video::pipeline::{CancelToken, Summary};
+use gradcam_video::pipeline::{CancelToken, RecordsFit, Summary};
 use gradcam_video::sink::{
     FfmpegSink, FrameSink, OutputSpec, PartialFile, PictureShape, StillSink,
 };
@@ -49,6 +49,15 @@ impl Files {
         }
     }
 
+    /// What an interrupt does.
+    pub(super) fn on_interrupt(&self) -> &'static str {
+        if self.is_still_input {
+            "stopping"
+        } else {
+            "stopping, the output is being finished"
+        }
+    }
+
     /// A file for a result beside the output, under its temporary name.
     pub(super) fn create_beside(&self, path: &Path) -> gradcam_video::Result<PartialFile> {
         PartialFile::create(path, self.encode.overwrite, self.input.file_path())
@@ -84,7 +93,7 @@ impl Files {
         }
         if summary.no_positive_evidence > 0 {
             console.note(&format!(
-                "{} frames have no positive evidence for their class and are drawn plain",
+                "{} frames have no positive evidence for their class: they are drawn plain, or smoothed as the frames before",
                 summary.no_positive_evidence
             ));
         }
@@ -104,6 +113,21 @@ impl Files {
         }
         if summary.was_cancelled {
             return Ok(Outcome::Interrupted);
+        }
+        match summary.records_fit {
+            RecordsFit::Whole => {}
+            RecordsFit::GoOn => console.note(&format!(
+                "there are records for more frames than {} has",
+                self.input_name()
+            )),
+            RecordsFit::EndEarly => {
+                eprintln!(
+                    "gradcam-video: the records end before {} does: only their {} frames were drawn",
+                    self.input_name(),
+                    summary.frames_out
+                );
+                return Ok(Outcome::Damaged);
+            }
         }
         if summary.decode_errors > 0 {
             eprintln!(

@@ -6,16 +6,14 @@ use gradcam_video::pipeline::CancelToken;
 /// Exit code after an interrupt.
 const INTERRUPTED: i32 = 130;
 
-/// Connects the signals to `cancel`.
-pub(super) fn install(cancel: &CancelToken) -> anyhow::Result<()> {
+/// Connects the signals to `cancel`; `what` is said to happen then.
+pub(super) fn install(cancel: &CancelToken, what: &'static str) -> anyhow::Result<()> {
     let cancel = cancel.clone();
     ctrlc::set_handler(move || {
         if cancel.is_cancelled() {
             std::process::exit(INTERRUPTED);
         }
-        eprintln!(
-            "gradcam-video: stopping, the output is being finished; interrupt again to abort"
-        );
+        eprintln!("gradcam-video: {what}; interrupt again to abort");
         cancel.cancel();
     })
     .context("cannot handle interrupts")

@@ -3,32 +3,47 @@
 use gradcam_video::pipeline::{self, CancelToken, Job, Maps, Options, largest_maxima};
 use gradcam_video::preprocess::ResizePolicy;
 use gradcam_video::records::{RecordsHeader, RecordsReader};
-use gradcam_video::render::{RenderOptions, Renderer};
+use gradcam_video::render::{DrawStyle, RenderOptions, Renderer};
 use gradcam_video::source::{SourceInfo, TimeRange};
 use gradcam_video::temporal::Normalize;
 use gradcam_video::{Error, ErrorKind, Result};
 
 use super::Outcome;
-use super::config::{RenderConfig, Scale};
+use super::config::{MOST_CLASSES, RenderConfig, Scale};
 use super::interrupt;
 use super::progress::ProgressView;
 
 /// Draws the records over the input; the output has its final name when this returns without error.
 pub(super) fn run(config: RenderConfig) -> anyhow::Result<Outcome> {
     let cancel = CancelToken::new();
-    interrupt::install(&cancel)?;
     let (files, console) = (&config.files, config.console);
+    interrupt::install(&cancel, files.on_interrupt())?;
     let mut reader = RecordsReader::open(&config.records)?;
     reader.keep_top(config.top_k);
     let header = reader.header().clone();
     let targets = reader.targets()?;
+    if targets > MOST_CLASSES {
+        let message = format!(
+            "cannot draw {}: {targets} classes per frame are more than {MOST_CLASSES}",
+            config.records.display()
+        );
+        return Err(Error::new(ErrorKind::Input, message).into());
+    }
+    let resize = resize(&header)?;
+    let is_recipe = config.picture.render.style == DrawStyle::Keras;
+    let covers_frame = matches!(resize, ResizePolicy::Nearest | ResizePolicy::Stretch);
+    if is_recipe && (targets > 1 || !covers_frame) {
+        let message =
+            "--recipe keras draws one class whose map covers the image; the records have another";
+        return Err(Error::new(ErrorKind::InvalidArgument, message).into());
+    }
     let range = TimeRange {
         start_secs: header.start_s,
         end_secs: header.end_s,
     };
     let source = files.open_source(range, &cancel)?;
     let info = source.info();
-    check_size(&header, info)?;
+    check_size(&config, &header, info)?;
     let normalize = match &config.picture.scale {
         Scale::Known(normalize) => normalize.clone(),
         Scale::WholeVideo => {
@@ -54,7 +69,7 @@ pub(super) fn run(config: RenderConfig) -> anyhow::Result<Outcome> {
         sink,
         records: None,
         options: Options {
-            resize: resize(&header)?,
+            resize,
             normalize,
             smooth: config.picture.smooth,
         },
@@ -64,21 +79,26 @@ pub(super) fn run(config: RenderConfig) -> anyhow::Result<Outcome> {
     files.finish(console, &result?, stats)
 }
 
-fn check_size(header: &RecordsHeader, info: &SourceInfo) -> Result<()> {
+fn check_size(config: &RenderConfig, header: &RecordsHeader, info: &SourceInfo) -> Result<()> {
     let (width, height) = info.orientation.upright_size(info.width, info.height);
     if header.size == [width, height] {
         return Ok(());
     }
     let [recorded_width, recorded_height] = header.size;
     let message = format!(
-        "the records are of {recorded_width}x{recorded_height} frames, INPUT has {width}x{height}"
+        "cannot draw {}: the records are of {recorded_width}x{recorded_height} frames, {} has {width}x{height}",
+        config.records.display(),
+        config.files.input_name()
     );
     Err(Error::new(ErrorKind::Input, message))
 }
 
 fn resize(header: &RecordsHeader) -> Result<ResizePolicy> {
     ResizePolicy::named(&header.resize).ok_or_else(|| {
-        let message = format!("the records have an unknown resize: {:?}", header.resize);
+        let message = format!(
+            "cannot draw the records: unknown resize {:?}",
+            header.resize
+        );
         Error::new(ErrorKind::Input, message)
     })
 }

@@ -54,8 +54,8 @@ impl Boxes {
         Ok(boxes)
     }
 
-    /// The boxes of the picture at `path` of `width` x `height` pixels, in the network's square of `size` pixels. Found by the path as it is
-    /// written, else by the file's name.
+    /// The boxes of the picture at `path` of `width` x `height` pixels, in the network's square of `size` pixels; without those that lie
+    /// outside it. Found by the path as it is written, else by the file's name.
     pub fn of(
         &self,
         path: &Path,
@@ -79,6 +79,10 @@ impl Boxes {
                 y0: down(*y0),
                 x1: across(*x1),
                 y1: down(*y1),
+            })
+            .filter(|edges| {
+                let square = size as f64;
+                edges.x0 < square && edges.y0 < square && edges.x1 > 0.0 && edges.y1 > 0.0
             })
             .collect()
     }
@@ -111,7 +115,8 @@ mod tests {
         let exact = boxes.of(Path::new("b/a.png"), (100, 50), ResizePolicy::Stretch, 200);
         assert_eq!(exact.len(), 1);
         let cropped = boxes.of(Path::new("a.png"), (100, 50), ResizePolicy::Crop, 50);
-        assert_eq!((cropped[0].x0, cropped[0].x1), (-15.0, -5.0));
+        assert_eq!(cropped.len(), 1, "the other is cut off");
+        assert_eq!((cropped[0].x0, cropped[0].x1), (-25.0, 75.0));
         let none = boxes.of(Path::new("z.png"), (1, 1), ResizePolicy::Stretch, 1);
         assert!(none.is_empty());
     }

@@ -195,6 +195,7 @@ fn raw_map(
     forward: &Forward,
     request: &Request,
 ) -> Result<Heatmap> {
+    queries.one_pass()?;
     let explanation = explain_forward(queries, explainer, input, forward, request)?;
     let map = explanation.maps.into_iter().next();
     map.map(|map| map.heatmap)

@@ -7,7 +7,7 @@ use super::rasterize::area_averaged;
 use super::sampling::number_of_samples;
 use super::superpixels::Superpixels;
 use crate::error::Result;
-use crate::explain::{Explainer, LayerView, Queries, Target};
+use crate::explain::{Explainer, LayerView, Queries, SampleCount, Target};
 use crate::heatmap::Heatmap;
 use crate::model::{ModelSpec, TargetLayer};
 use crate::random::Random;
@@ -54,8 +54,12 @@ impl Explainer for KernelShap {
         true
     }
 
-    fn takes_samples(&self) -> bool {
-        true
+    fn sample_count(&self) -> Option<SampleCount> {
+        Some(SampleCount {
+            default: Some(DEFAULT_SAMPLES),
+            // Beside the ends one coalition and its complement.
+            least: ENDS + 2,
+        })
     }
 
     fn is_model_agnostic(&self) -> bool {
@@ -68,8 +72,7 @@ impl Explainer for KernelShap {
         view: LayerView<'_>,
         target: Target,
     ) -> Result<Heatmap> {
-        // Beside the ends one coalition and its complement.
-        let samples = number_of_samples(self, queries, DEFAULT_SAMPLES, ENDS + 2)?;
+        let samples = number_of_samples(self, queries, DEFAULT_SAMPLES)?;
         let normalization = &queries.model().spec().normalization;
         let superpixels = Superpixels::of(view.input, normalization, self.superpixels);
         let fill = self.fill.picture(view.input);

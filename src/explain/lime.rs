@@ -6,7 +6,7 @@ use super::rasterize::area_averaged;
 use super::sampling::number_of_samples;
 use super::superpixels::Superpixels;
 use crate::error::Result;
-use crate::explain::{Explainer, LayerView, Queries, Score, Target};
+use crate::explain::{Explainer, LayerView, Queries, SampleCount, Score, Target};
 use crate::heatmap::Heatmap;
 use crate::model::{ModelSpec, TargetLayer};
 use crate::random::Random;
@@ -57,7 +57,7 @@ impl Lime {
         view: LayerView<'_>,
         target: Target,
     ) -> Result<(Superpixels, Vec<f64>)> {
-        let samples = number_of_samples(&self, queries, DEFAULT_SAMPLES, 2)?;
+        let samples = number_of_samples(&self, queries, DEFAULT_SAMPLES)?;
         let normalization = &queries.model().spec().normalization;
         let superpixels = Superpixels::of(view.input, normalization, self.superpixels);
         let fill = mean_fill(view.input, &superpixels);
@@ -105,8 +105,11 @@ impl Explainer for Lime {
         true
     }
 
-    fn takes_samples(&self) -> bool {
-        true
+    fn sample_count(&self) -> Option<SampleCount> {
+        Some(SampleCount {
+            default: Some(DEFAULT_SAMPLES),
+            least: 2,
+        })
     }
 
     fn is_model_agnostic(&self) -> bool {

@@ -67,6 +67,7 @@ pub use lime::Lime;
 pub use occlusion::Occlusion;
 pub use queries::{OnPass, Queries};
 pub use rise::Rise;
+pub use sampling::SampleCount;
 pub use scorecam::ScoreCam;
 pub use target::{Request, Score, Target, TargetChoice};
 pub use xgradcam::XGradCam;
@@ -108,9 +109,9 @@ pub trait Explainer: std::fmt::Debug + Send + Sync {
         false
     }
 
-    /// Whether the number of passes can be chosen ([`Queries::samples`]).
-    fn takes_samples(&self) -> bool {
-        false
+    /// How many passes a map takes, if that can be chosen ([`Queries::samples`]).
+    fn sample_count(&self) -> Option<SampleCount> {
+        None
     }
 
     /// Whether only input and output of the network are looked at, so that no layer has a part in the map.
@@ -168,6 +169,14 @@ pub fn method_by_name(name: &str) -> Result<&'static dyn Explainer> {
         let message = format!("there is no method {name:?}; there are {names}");
         Error::new(ErrorKind::InvalidArgument, message)
     })
+}
+
+/// Whether a method can do with so many samples; to be asked before the first picture.
+///
+/// # Errors
+/// [`ErrorKind::InvalidArgument`] if it takes none, or needs more.
+pub fn check_samples(method: &dyn Explainer, samples: Option<usize>) -> Result<()> {
+    samples.map_or(Ok(()), |samples| sampling::check_samples(method, samples))
 }
 
 /// The error of methods whose score is made of logits.

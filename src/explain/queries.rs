@@ -96,6 +96,17 @@ impl<'a> Queries<'a> {
         self.samples.unwrap_or(default)
     }
 
+    /// Reports a pass that was made without these queries, such as the one whose activations are explained.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Cancelled`] if the report said stop.
+    pub fn one_pass(&self) -> Result<()> {
+        match (self.on_pass)(1, 1) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::cancelled()),
+        }
+    }
+
     /// The target's score of each of `count` inputs, in order. `input(i)` makes the `i`th, on any thread.
     ///
     /// # Errors

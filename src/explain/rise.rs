@@ -3,7 +3,7 @@
 use super::rasterize::{GRID, parts_of_line};
 use super::sampling::number_of_samples;
 use crate::error::{Error, ErrorKind, Result};
-use crate::explain::{Explainer, LayerView, Queries, Score, Target};
+use crate::explain::{Explainer, LayerView, Queries, SampleCount, Score, Target};
 use crate::heatmap::Heatmap;
 use crate::model::{ModelInput, ModelSpec, TargetLayer};
 use crate::random::Random;
@@ -48,8 +48,11 @@ impl Explainer for Rise {
         true
     }
 
-    fn takes_samples(&self) -> bool {
-        true
+    fn sample_count(&self) -> Option<SampleCount> {
+        Some(SampleCount {
+            default: Some(DEFAULT_SAMPLES),
+            least: 2,
+        })
     }
 
     fn is_model_agnostic(&self) -> bool {
@@ -70,7 +73,7 @@ impl Explainer for Rise {
             let message = "rise needs masks of at least one cell and a probability between 0 and 1";
             return Err(Error::new(ErrorKind::InvalidArgument, message));
         }
-        let samples = number_of_samples(self, queries, DEFAULT_SAMPLES, 2)?;
+        let samples = number_of_samples(self, queries, DEFAULT_SAMPLES)?;
         let masks = Masks::new(*self, view.input.size, queries.seed());
         let scores = queries.scores(samples, target, |index| {
             masked(view.input, &masks.pixels(index))

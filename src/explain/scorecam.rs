@@ -1,8 +1,9 @@
 //! Score-CAM (Wang et al., 2020, "Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural Networks").
 
 use super::gradient::{plane_sum, weighted_sum};
-use crate::error::{Error, ErrorKind, Result};
-use crate::explain::{Explainer, LayerView, Queries, Target};
+use super::sampling::number_of_samples;
+use crate::error::Result;
+use crate::explain::{Explainer, LayerView, Queries, SampleCount, Target};
 use crate::heatmap::Heatmap;
 use crate::model::{ModelInput, ModelSpec, TargetLayer, softmax};
 
@@ -23,8 +24,11 @@ impl Explainer for ScoreCam {
         true
     }
 
-    fn takes_samples(&self) -> bool {
-        true
+    fn sample_count(&self) -> Option<SampleCount> {
+        Some(SampleCount {
+            default: None,
+            least: 1,
+        })
     }
 
     fn explain(
@@ -35,11 +39,7 @@ impl Explainer for ScoreCam {
     ) -> Result<Heatmap> {
         let activations = view.activations;
         let planes: Vec<&[f32]> = activations.planes().collect();
-        let samples = queries.samples(planes.len());
-        if samples == 0 {
-            let message = "scorecam needs at least one sample";
-            return Err(Error::new(ErrorKind::InvalidArgument, message));
-        }
+        let samples = number_of_samples(self, queries, planes.len())?;
         let mut strongest: Vec<usize> = (0..planes.len()).collect();
         strongest.sort_by(|a, b| plane_sum(planes[*b]).total_cmp(&plane_sum(planes[*a])));
         strongest.truncate(samples);

@@ -1,6 +1,6 @@
 //! An explanation as records, and the label that is drawn from one.
 
-use crate::explain::{Explanation, TargetMap};
+use crate::explain::{Explanation, TargetChoice, TargetMap};
 use crate::frame::FrameIndex;
 use crate::model::Labels;
 use crate::pipeline::Explaining;
@@ -58,7 +58,7 @@ impl Describer<'_> {
         index: FrameIndex,
         pts_s: f64,
         explanation: &Explanation,
-        flags: &[Flag],
+        is_carried: bool,
     ) -> Vec<Record> {
         let ranking = explanation.ranking.iter().take(self.explaining.top_k);
         let top: Vec<RecordTop> = ranking
@@ -68,10 +68,22 @@ impl Describer<'_> {
                 prob: top.probability,
             })
             .collect();
-        let maps = explanation.maps.iter();
-        maps.map(|map| {
-            let lacks_evidence = !map.heatmap.has_positive_evidence();
-            let no_evidence = lacks_evidence.then_some(Flag::NoPositiveEvidence);
+        let own = explanation.ranking.first().map(|top| top.index);
+        let maps = explanation
+            .maps
+            .iter()
+            .zip(&self.explaining.request.targets);
+        maps.map(|(map, choice)| {
+            let is_held = *choice == TargetChoice::Top1 && own != Some(map.target.class);
+            let flags = [
+                (is_carried, Flag::Carried),
+                (is_held, Flag::Held),
+                (
+                    !map.heatmap.has_positive_evidence(),
+                    Flag::NoPositiveEvidence,
+                ),
+            ];
+            let flags = flags.into_iter().filter(|(is_set, _)| *is_set);
             Record {
                 frame: index.0,
                 pts_s,
@@ -84,7 +96,7 @@ impl Describer<'_> {
                 method: self.explaining.explainer.name().to_owned(),
                 heatmap: map.heatmap.clone(),
                 peak: self.peak_in_frame(map),
-                flags: flags.iter().copied().chain(no_evidence).collect(),
+                flags: flags.map(|(_, flag)| flag).collect(),
             }
         })
         .collect()

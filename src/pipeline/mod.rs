@@ -62,6 +62,6 @@ mod worker;
 
 pub use cancel::CancelToken;
 pub use offline::{Explaining, Job, Maps, Options, run};
-pub use redraw::largest_maxima;
+pub use redraw::{RecordsFit, largest_maxima};
 pub use report::{Progress, Reporter, SilentReporter, StageTime, StageTimes, Summary};
 pub use whole_video::run_over_whole_video;

@@ -17,7 +17,7 @@ use crate::pipeline::CancelToken;
 use crate::pipeline::describe::Describer;
 use crate::pipeline::failure::FirstFailure;
 use crate::pipeline::ordered::{Chooser, InputFacts, Ordered};
-use crate::pipeline::redraw::Redraw;
+use crate::pipeline::redraw::{RecordsFit, Redraw};
 use crate::pipeline::report::{Reporter, StageTimes, Summary};
 use crate::pipeline::timing::{peak_rss_mb, process_cpu_secs};
 use crate::pipeline::worker::{Asked, Explained, Worker};
@@ -329,6 +329,7 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
         flicker: finished.flicker,
         no_positive_evidence: finished.no_positive_evidence,
         was_cancelled: cancel.is_cancelled(),
+        records_fit: redraw.as_ref().map_or(RecordsFit::Whole, Redraw::fit),
         last: finished.last,
     })
 }

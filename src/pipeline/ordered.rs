@@ -93,13 +93,14 @@ impl Ordered<'_> {
         let shown = match (content, &mut self.chooser) {
             (Content::Stored(shown), _) => shown,
             (content, Some(chooser)) => {
-                let flags = times.explain.measure(|| chooser.choose(content, is_cut))?;
+                let is_carried = matches!(content, Content::Carried);
+                times.explain.measure(|| chooser.choose(content, is_cut))?;
                 let last = chooser.last.as_ref().ok_or_else(|| {
                     Error::new(ErrorKind::Internal, "the first frame was not explained")
                 })?;
                 chooser
                     .describer
-                    .records(frame.index, pts_secs, last, &flags)
+                    .records(frame.index, pts_secs, last, is_carried)
             }
             (_, None) => {
                 let message = "a frame was explained in a run without a network";
@@ -169,10 +170,10 @@ pub(super) struct Chooser<'a> {
 }
 
 impl Chooser<'_> {
-    /// Makes the frame's explanation the current one; returns its flags.
-    fn choose(&mut self, content: Content, is_cut: bool) -> Result<Vec<Flag>> {
+    /// Makes a freshly explained frame's explanation the current one.
+    fn choose(&mut self, content: Content, is_cut: bool) -> Result<()> {
         let Content::Made(made) = content else {
-            return Ok(vec![Flag::Carried]);
+            return Ok(());
         };
         let Made {
             mut explanation,
@@ -180,7 +181,6 @@ impl Chooser<'_> {
         } = *made;
         let explaining = self.asked.explaining;
         let class = self.hold.choose(&explanation.ranking, is_cut);
-        let mut flags = Vec::new();
         for (index, choice) in explaining.request.targets.iter().enumerate() {
             let is_other = explanation.maps[index].target.class != class;
             if let (TargetChoice::Top1, true, Some((input, forward))) = (choice, is_other, &pass) {
@@ -193,10 +193,9 @@ impl Chooser<'_> {
                     .explain(explaining.explainer, input, forward, &request)
                     .map_err(|error| error.at_stage(Stage::Explain))?;
                 explanation.maps.splice(index..=index, held.maps);
-                flags = vec![Flag::Held];
             }
         }
         self.last = Some(explanation);
-        Ok(flags)
+        Ok(())
     }
 }

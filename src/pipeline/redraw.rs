@@ -15,6 +15,18 @@ use crate::temporal::Thumbnail;
 /// Times of frame and record may differ by this, in seconds, because other programs write fewer digits.
 const TIME_TOLERANCE_SECS: f64 = 1e-3;
 
+/// Whether there was a record for every frame and a frame for every record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RecordsFit {
+    /// So it was, or the frames were explained in this run.
+    #[default]
+    Whole,
+    /// The records ended first, as those of an interrupted run do; so did the output.
+    EndEarly,
+    /// The frames ended first.
+    GoOn,
+}
+
 /// Brings frames and records together.
 pub(super) struct Redraw {
     records: RecordsReader,
@@ -22,6 +34,7 @@ pub(super) struct Redraw {
     normalization: Normalization,
     orientation: Orientation,
     time_base: TimeBase,
+    fit: RecordsFit,
 }
 
 impl Redraw {
@@ -37,6 +50,7 @@ impl Redraw {
             normalization,
             orientation,
             time_base,
+            fit: RecordsFit::Whole,
         })
     }
 
@@ -48,22 +62,39 @@ impl Redraw {
         times: &mut StageTimes,
         failure: &FirstFailure,
     ) {
+        let mut is_first = true;
         while let Some(frame) = times.preprocess.wait(|| failure.receive(frames)) {
             let index = frame.index;
             let item = match times.preprocess.measure(|| self.join(frame)) {
-                Ok(item) => item,
+                Ok(Some(item)) => item,
+                // The source stops when nobody takes its frames any more.
+                Ok(None) if !is_first => {
+                    self.fit = RecordsFit::EndEarly;
+                    return;
+                }
+                Ok(None) => return failure.record(mismatch("there is no record").at_frame(index)),
                 Err(error) => return failure.record(error.at_frame(index)),
             };
+            is_first = false;
             if times.explain.wait(|| to_ordered.send(item).is_err()) {
                 return;
             }
         }
+        if !failure.has_failed() && self.records.next_frame().is_ok_and(|rest| !rest.is_empty()) {
+            self.fit = RecordsFit::GoOn;
+        }
     }
 
-    fn join(&mut self, frame: Frame) -> Result<Explained> {
+    /// Whether records and frames were of equal number; known when all is done.
+    pub(super) fn fit(&self) -> RecordsFit {
+        self.fit
+    }
+
+    /// None if the records are at their end.
+    fn join(&mut self, frame: Frame) -> Result<Option<Explained>> {
         let stored = self.records.next_frame()?;
         let Some(first) = stored.first() else {
-            return Err(mismatch("they end before it"));
+            return Ok(None);
         };
         let secs = self.time_base.seconds(frame.pts);
         if first.frame != frame.index.0 || (first.pts_s - secs).abs() > TIME_TOLERANCE_SECS {
@@ -82,11 +113,11 @@ impl Redraw {
                 .map_err(|error| error.at_stage(Stage::Preprocess))?;
             Some(Thumbnail::of(&picture, &self.normalization))
         };
-        Ok(Explained {
+        Ok(Some(Explained {
             frame,
             thumbnail,
             content: Content::Stored(stored),
-        })
+        }))
     }
 }
 
@@ -95,7 +126,7 @@ fn is_carried(record: &Record) -> bool {
 }
 
 fn mismatch(how: &str) -> Error {
-    let message = "the records are not of these frames";
+    let message = "cannot draw the records: they are not of these frames";
     Error::caused_by(ErrorKind::Input, message, how.to_owned())
 }
 
@@ -107,7 +138,7 @@ pub(super) fn preprocessing(
     header: &RecordsHeader,
 ) -> Result<(ResizePolicy, usize, Normalization)> {
     let unknown = |what: &str, value: &str| {
-        let message = format!("the records' header has an unknown {what}: {value:?}");
+        let message = format!("cannot draw the records: unknown {what} {value:?}");
         Error::new(ErrorKind::Input, message)
     };
     let resize =

@@ -5,6 +5,7 @@ use std::ops::AddAssign;
 use serde::Serialize;
 
 use crate::explain::Explanation;
+use crate::pipeline::RecordsFit;
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy)]
@@ -115,6 +116,9 @@ pub struct Summary {
     /// Whether the run stopped on request.
     #[serde(skip)]
     pub was_cancelled: bool,
+    /// Whether records and frames were of equal number, in a run that draws from records.
+    #[serde(skip)]
+    pub records_fit: RecordsFit,
     /// The last frame's explanation; an image has only this one.
     #[serde(skip)]
     pub last: Option<Explanation>,
@@ -138,6 +142,7 @@ impl Summary {
             device: first.device,
             isa: first.isa,
             last: first.last,
+            was_cancelled: self.was_cancelled || first.was_cancelled,
             ..self
         }
     }

@@ -14,10 +14,10 @@ use crate::temporal::Normalize;
 /// source again with `reopen` and draws. `header` is the records' header.
 ///
 /// # Errors
-/// As [`run`]; [`ErrorKind::Cancelled`] if the run is cancelled before drawing begins.
+/// As [`run`].
 pub fn run_over_whole_video(
     job: Job<'_>,
-    reopen: impl FnOnce() -> Result<Box<dyn FrameSource>>,
+    reopen: impl FnOnce(&CancelToken) -> Result<Box<dyn FrameSource>>,
     header: &RecordsHeader,
     reporter: &dyn Reporter,
     cancel: &CancelToken,
@@ -42,16 +42,20 @@ pub fn run_over_whole_video(
         },
     };
     let first = run(first, reporter, cancel)?;
-    if first.was_cancelled {
-        return Err(Error::cancelled());
-    }
+    // After an interrupt, what was explained is still drawn; the records' end ends the second pass then.
+    let drawing = CancelToken::new();
+    let cancel = if first.was_cancelled {
+        &drawing
+    } else {
+        cancel
+    };
     let reader = || -> Result<RecordsReader> {
         let input = Box::new(BufReader::new(file.reopen().map_err(failed)?));
         RecordsReader::new(input, format, &name)
     };
     let second = Job {
         maps: Maps::Recorded(Box::new(reader()?)),
-        source: reopen()?,
+        source: reopen(cancel)?,
         renderer: job.renderer,
         sink: job.sink,
         records: job.records,

@@ -57,12 +57,14 @@ impl RecordsReader {
         name: &str,
     ) -> Result<Self> {
         let first = read_line(&mut input).map_err(|cause| bad_line(name, 1, cause))?;
+        let first = first.unwrap_or_default();
         let text = match format {
             RecordsFormat::Jsonl => first.as_str(),
             RecordsFormat::Csv => first.strip_prefix("# ").unwrap_or_default(),
         };
         let header: RecordsHeader = serde_json::from_str(text)
-            .map_err(|error| bad_line(name, 1, format!("no header of records: {error}")))?;
+            .map_err(without_position)
+            .map_err(|cause| bad_line(name, 1, format!("no header of records: {cause}")))?;
         let mut line = 1;
         let records = match format {
             RecordsFormat::Jsonl => Records::Jsonl(input),
@@ -150,8 +152,8 @@ impl RecordsReader {
         self.line += 1;
         let record = match &mut self.records {
             Records::Jsonl(input) => match read_line(input) {
-                Ok(text) if text.is_empty() => return Ok(None),
-                Ok(text) => serde_json::from_str(&text).map_err(|error| error.to_string()),
+                Ok(None) => return Ok(None),
+                Ok(Some(text)) => serde_json::from_str(&text).map_err(without_position),
                 Err(cause) => Err(cause),
             },
             Records::Csv(rows) => match rows.next() {
@@ -166,8 +168,17 @@ impl RecordsReader {
     }
 }
 
-/// A line without its end; empty at the end of the file.
-fn read_line(input: &mut Box<dyn BufRead + Send>) -> Result<String, String> {
+/// The message by itself: the line is the file's, not the parser's.
+fn without_position(error: serde_json::Error) -> String {
+    let text = error.to_string();
+    let position = text.rfind(" at line ");
+    position
+        .map_or(text.as_str(), |end| &text[..end])
+        .to_owned()
+}
+
+/// A line without its end; none at the end of the file.
+fn read_line(input: &mut Box<dyn BufRead + Send>) -> Result<Option<String>, String> {
     let mut bytes = Vec::new();
     let mut limited = input.take(MAX_LINE_BYTES);
     limited
@@ -179,8 +190,11 @@ fn read_line(input: &mut Box<dyn BufRead + Send>) -> Result<String, String> {
             MAX_LINE_BYTES >> 20
         ));
     }
+    if bytes.is_empty() {
+        return Ok(None);
+    }
     let text = String::from_utf8(bytes).map_err(|_| "the line is no text".to_owned())?;
-    Ok(text.trim_end().to_owned())
+    Ok(Some(text.trim_end().to_owned()))
 }
 
 fn from_cells(row: &csv::StringRecord) -> Result<Record, String> {
@@ -206,14 +220,14 @@ fn from_cells(row: &csv::StringRecord) -> Result<Record, String> {
         top: json(cell("top"))?,
         layer: cell("layer").to_owned(),
         method: cell("method").to_owned(),
-        heatmap: super::rows::deserialize(rows).map_err(|error| error.to_string())?,
+        heatmap: super::rows::deserialize(rows).map_err(without_position)?,
         peak: [json(cell("peak_x"))?, json(cell("peak_y"))?],
         flags: flags.map(flag).collect::<Result<_, _>>()?,
     })
 }
 
 fn json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
-    serde_json::from_str(text).map_err(|error| format!("{text:?}: {error}"))
+    serde_json::from_str(text).map_err(|error| format!("{text:?}: {}", without_position(error)))
 }
 
 fn flag(name: &str) -> Result<Flag, String> {

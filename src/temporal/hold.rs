@@ -2,6 +2,9 @@
 
 use crate::model::Prediction;
 
+/// A class that is less than this share as probable as the top one is not kept: where all are improbable, a margin means little.
+const LEAST_SHARE: f64 = 0.75;
+
 /// Keeps to a class until another one is clearly more probable, or the scene changes.
 #[derive(Debug)]
 pub struct Hold {
@@ -10,8 +13,8 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Another class takes over when its probability is more than `margin` above that of the class so far; at 0, every frame has its own
-    /// top class.
+    /// Another class takes over when its probability is more than `margin` or more than a third above that of the class so far; at 0, every frame
+    /// has its own top class.
     pub fn new(margin: f64) -> Self {
         Self {
             margin,
@@ -22,9 +25,14 @@ impl Hold {
     /// Whether a class other than the first of `ranking`, which begins with the most probable, could be kept.
     pub fn is_close(&self, ranking: &[Prediction]) -> bool {
         match ranking {
-            [first, second, ..] => first.probability - second.probability <= self.margin,
+            [first, second, ..] => self.is_near(first, second),
             _ => false,
         }
+    }
+
+    fn is_near(&self, top: &Prediction, other: &Prediction) -> bool {
+        let least = (top.probability - self.margin).max(LEAST_SHARE * top.probability);
+        other.probability >= least
     }
 
     /// The class to explain the next frame for.
@@ -35,7 +43,7 @@ impl Hold {
             let found = ranking.iter().find(|other| other.index == *class);
             found
                 .zip(top)
-                .is_some_and(|(kept, top)| top.probability - kept.probability <= self.margin)
+                .is_some_and(|(kept, top)| self.is_near(top, kept))
         });
         let class = kept.or(top.map(|top| top.index)).unwrap_or_default();
         self.class = Some(class);
@@ -67,6 +75,14 @@ mod tests {
         assert!(!hold.is_close(&clear));
         assert_eq!(hold.choose(&clear, false), 2);
         assert_eq!(hold.choose(&close, false), 2);
+    }
+
+    #[test]
+    fn where_all_are_improbable_a_class_is_not_kept_for_its_margin() {
+        let mut hold = Hold::new(0.05);
+        hold.choose(&ranking(&[(1, 0.1), (2, 0.08)]), false);
+        assert_eq!(hold.choose(&ranking(&[(2, 0.1), (1, 0.08)]), false), 1);
+        assert_eq!(hold.choose(&ranking(&[(2, 0.1), (1, 0.07)]), false), 2);
     }
 
     #[test]
