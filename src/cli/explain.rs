@@ -18,10 +18,11 @@ use gradcam_video::temporal::Normalize;
 use gradcam_video::{Error, ErrorKind};
 
 use super::Outcome;
-use super::config::{ExplainConfig, Question, Scale};
+use super::config::{ExplainConfig, Question};
 use super::interrupt;
 use super::model::{load_model, load_weights};
 use super::progress::ProgressView;
+use super::values::Scale;
 
 /// Classes printed for an image.
 const PRINTED_CLASSES: usize = 5;

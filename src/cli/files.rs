@@ -14,7 +14,8 @@ use gradcam_video::source::{
 };
 
 use super::Outcome;
-use super::config::{Console, Files};
+use super::config::Files;
+use super::console::Console;
 
 impl Files {
     pub(super) fn open_source(

@@ -4,7 +4,9 @@
 mod args;
 mod bench;
 mod config;
+mod console;
 mod evaluate;
+mod evaluation;
 mod explain;
 mod files;
 mod interrupt;
@@ -12,6 +14,7 @@ mod model;
 mod progress;
 mod render;
 mod summary;
+mod values;
 mod weights;
 
 use std::process::ExitCode;

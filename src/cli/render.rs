@@ -9,9 +9,10 @@ use gradcam_video::temporal::Normalize;
 use gradcam_video::{Error, ErrorKind, Result};
 
 use super::Outcome;
-use super::config::{MOST_CLASSES, RenderConfig, Scale};
+use super::config::{MOST_CLASSES, RenderConfig};
 use super::interrupt;
 use super::progress::ProgressView;
+use super::values::Scale;
 
 /// Draws the records over the input; the output has its final name when this returns without error.
 pub(super) fn run(config: RenderConfig) -> anyhow::Result<Outcome> {
