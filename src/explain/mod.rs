@@ -45,6 +45,7 @@ mod rasterize;
 mod rise;
 mod sampling;
 mod scorecam;
+mod shared_passes;
 mod superpixels;
 mod target;
 #[cfg(test)]
@@ -75,6 +76,7 @@ pub use xgradcam::XGradCam;
 use crate::error::{Error, ErrorKind, Result};
 use crate::heatmap::Heatmap;
 use crate::model::{Activations, Forward, ModelInput, ModelSpec, Prediction, TargetLayer, ranked};
+use shared_passes::SharedPasses;
 
 /// What an explainer works from: one picture and its pass through the network.
 #[derive(Debug, Clone, Copy)]
@@ -117,6 +119,11 @@ pub trait Explainer: std::fmt::Debug + Send + Sync {
     /// Whether only input and output of the network are looked at, so that no layer has a part in the map.
     fn is_model_agnostic(&self) -> bool {
         false
+    }
+
+    /// Whether all inputs that the network is asked about are the same for every target, so that several targets can share the passes.
+    fn asks_the_same_for_every_target(&self) -> bool {
+        self.is_model_agnostic()
     }
 
     /// What is explained where nothing else is asked for.
@@ -245,7 +252,14 @@ pub fn explain_forward(
         find(other)?;
     }
     let mut maps = Vec::with_capacity(request.targets.len());
+    let shared = SharedPasses::default();
+    let queries = if request.targets.len() > 1 && explainer.asks_the_same_for_every_target() {
+        queries.sharing(&shared)
+    } else {
+        *queries
+    };
     for choice in &request.targets {
+        shared.rewind();
         let class = match choice {
             TargetChoice::Top1 => ranking.first().map_or(0, |prediction| prediction.index),
             TargetChoice::Class(index) => *index,
@@ -268,7 +282,7 @@ pub fn explain_forward(
                         forward,
                         input,
                     };
-                    explainer.explain(queries, view, target)
+                    explainer.explain(&queries, view, target)
                 });
         maps.push(TargetMap {
             target,
@@ -277,4 +291,46 @@ pub fn explain_forward(
         });
     }
     Ok(Explanation { ranking, maps })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Classifier;
+    use toy_model::{ToyModel, textured_picture};
+
+    #[test]
+    fn several_targets_share_the_passes_and_have_the_maps_that_each_has_alone() {
+        let model = ToyModel::new(64, |input| {
+            f64::from(input.values[100] - input.values[4000])
+        });
+        let input = textured_picture(64);
+        for method in METHODS.iter().filter(|method| method.is_model_agnostic()) {
+            let layers = vec![TargetLayer { stage: 3, block: 0 }];
+            let forward = model.forward(&input, &layers).unwrap();
+            let explain = |classes: &[usize]| {
+                let request = Request {
+                    targets: classes.iter().copied().map(TargetChoice::Class).collect(),
+                    score: Score::Softmax,
+                    contrast: None,
+                    layers: layers.clone(),
+                };
+                let before = model.passes();
+                let queries = Queries::new(&model).with_threads(2);
+                let queries = match method.sample_count() {
+                    Some(_) => queries.with_sampling(Some(200), 1),
+                    None => queries,
+                };
+                let explanation =
+                    explain_forward(&queries, *method, &input, &forward, &request).unwrap();
+                (explanation.maps, model.passes() - before)
+            };
+            let (both, passes) = explain(&[0, 1]);
+            let (first, passes_of_one) = explain(&[0]);
+            let (second, _) = explain(&[1]);
+            assert_eq!(both, [first, second].concat(), "{}", method.name());
+            assert_eq!(passes, passes_of_one, "{}", method.name());
+            assert_ne!(both[0].heatmap, both[1].heatmap, "{}", method.name());
+        }
+    }
 }

@@ -9,6 +9,7 @@ use std::thread;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::explain::Target;
+use crate::explain::shared_passes::SharedPasses;
 use crate::model::{Classifier, ModelInput};
 
 /// Hears how many of how many passes of one explanation are done, from any thread; may say stop.
@@ -22,6 +23,7 @@ pub struct Queries<'a> {
     samples: Option<usize>,
     seed: u64,
     on_pass: OnPass<'a>,
+    shared: Option<&'a SharedPasses>,
 }
 
 impl fmt::Debug for Queries<'_> {
@@ -43,6 +45,7 @@ impl<'a> Queries<'a> {
             samples: None,
             seed: 0,
             on_pass: &|_, _| ControlFlow::Continue(()),
+            shared: None,
         }
     }
 
@@ -81,6 +84,14 @@ impl<'a> Queries<'a> {
         Self { on_pass, ..self }
     }
 
+    /// Several targets of one picture share their passes.
+    pub(super) fn sharing(self, shared: &'a SharedPasses) -> Self {
+        Self {
+            shared: Some(shared),
+            ..self
+        }
+    }
+
     /// The network.
     pub fn model(&self) -> &'a dyn Classifier {
         self.model
@@ -117,10 +128,12 @@ impl<'a> Queries<'a> {
         target: Target,
         input: impl Fn(usize) -> ModelInput + Sync,
     ) -> Result<Vec<f64>> {
-        self.map(count, |index| {
-            let forward = self.model.forward(&input(index), &[])?;
-            Ok(target.value(&forward.logits))
-        })
+        let logits = |index| Ok(self.model.forward(&input(index), &[])?.logits);
+        if let Some(shared) = self.shared {
+            let made = shared.next(|| self.map(count, logits))?;
+            return Ok(made.iter().map(|logits| target.value(logits)).collect());
+        }
+        self.map(count, |index| Ok(target.value(&logits(index)?)))
     }
 
     /// The results of `count` pieces of work that each take about one pass, in order.

@@ -24,6 +24,10 @@ impl Explainer for ScoreCam {
         true
     }
 
+    fn asks_the_same_for_every_target(&self) -> bool {
+        true
+    }
+
     fn sample_count(&self) -> Option<SampleCount> {
         Some(SampleCount {
             default: None,
