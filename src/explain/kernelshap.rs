@@ -9,7 +9,6 @@ use super::superpixels::Superpixels;
 use crate::error::Result;
 use crate::explain::{Explainer, LayerView, Queries, SampleCount, Target};
 use crate::heatmap::Heatmap;
-use crate::model::{ModelSpec, TargetLayer};
 use crate::random::Random;
 
 /// Where no other number is asked for.
@@ -48,10 +47,6 @@ impl KernelShap {
 impl Explainer for KernelShap {
     fn name(&self) -> &'static str {
         "kernelshap"
-    }
-
-    fn makes_many_passes(&self, _: &ModelSpec, _: &[TargetLayer]) -> bool {
-        true
     }
 
     fn sample_count(&self) -> Option<SampleCount> {

@@ -8,7 +8,6 @@ use super::superpixels::Superpixels;
 use crate::error::Result;
 use crate::explain::{Explainer, LayerView, Queries, SampleCount, Score, Target};
 use crate::heatmap::Heatmap;
-use crate::model::{ModelSpec, TargetLayer};
 use crate::random::Random;
 
 /// Where no other number is asked for.
@@ -99,10 +98,6 @@ impl Lime {
 impl Explainer for Lime {
     fn name(&self) -> &'static str {
         "lime"
-    }
-
-    fn makes_many_passes(&self, _: &ModelSpec, _: &[TargetLayer]) -> bool {
-        true
     }
 
     fn sample_count(&self) -> Option<SampleCount> {

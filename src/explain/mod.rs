@@ -108,7 +108,7 @@ pub trait Explainer: std::fmt::Debug + Send + Sync {
     /// Whether a map at these layers takes so many passes of the network that they, not pictures, are what threads should share.
     fn makes_many_passes(&self, spec: &ModelSpec, layers: &[TargetLayer]) -> bool {
         let _ = (spec, layers);
-        false
+        self.is_model_agnostic()
     }
 
     /// How many passes a map takes, if that can be chosen ([`Queries::samples`]).

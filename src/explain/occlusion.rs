@@ -5,7 +5,7 @@ use super::rasterize::area_averaged;
 use crate::error::{Error, ErrorKind, Result};
 use crate::explain::{Explainer, LayerView, Queries, Score, Target};
 use crate::heatmap::Heatmap;
-use crate::model::{ModelInput, ModelSpec, TargetLayer};
+use crate::model::ModelInput;
 
 /// What the score loses when a square is hidden, `f(x) - f(x without the square)`; a pixel of the map has the mean over the squares that
 /// it lies in.
@@ -38,10 +38,6 @@ impl Occlusion {
 impl Explainer for Occlusion {
     fn name(&self) -> &'static str {
         "occlusion"
-    }
-
-    fn makes_many_passes(&self, _: &ModelSpec, _: &[TargetLayer]) -> bool {
-        true
     }
 
     fn default_score(&self) -> Score {

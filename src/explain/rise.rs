@@ -5,7 +5,7 @@ use super::sampling::number_of_samples;
 use crate::error::{Error, ErrorKind, Result};
 use crate::explain::{Explainer, LayerView, Queries, SampleCount, Score, Target};
 use crate::heatmap::Heatmap;
-use crate::model::{ModelInput, ModelSpec, TargetLayer};
+use crate::model::ModelInput;
 use crate::random::Random;
 
 /// Where no other number is asked for.
@@ -42,10 +42,6 @@ impl Rise {
 impl Explainer for Rise {
     fn name(&self) -> &'static str {
         "rise"
-    }
-
-    fn makes_many_passes(&self, _: &ModelSpec, _: &[TargetLayer]) -> bool {
-        true
     }
 
     fn sample_count(&self) -> Option<SampleCount> {

@@ -2,6 +2,8 @@
 //! number of workers. What is drawn is drawn from them, so that `render` can draw it again.
 
 mod reader;
+#[cfg(test)]
+mod test_output;
 mod writer;
 
 pub use reader::RecordsReader;

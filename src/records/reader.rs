@@ -248,21 +248,9 @@ fn bad_line(name: &str, line: u64, cause: impl ToString) -> Error {
 mod tests {
     use super::*;
     use crate::heatmap::Heatmap;
+    use crate::records::test_output::SharedBytes;
     use crate::records::{RecordTop, RecordsWriter};
-    use std::io::{Cursor, Write};
-    use std::sync::{Arc, Mutex};
-
-    #[derive(Clone, Default)]
-    struct Shared(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Shared {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
+    use std::io::Cursor;
 
     fn header() -> RecordsHeader {
         RecordsHeader {
@@ -311,14 +299,14 @@ mod tests {
     }
 
     fn written(format: RecordsFormat) -> Vec<u8> {
-        let output = Shared::default();
+        let output = SharedBytes::default();
         let boxed = Box::new(output.clone());
         let mut writer = RecordsWriter::new(boxed, format, "r", &header()).unwrap();
         for record in records() {
             writer.write(&record).unwrap();
         }
         writer.finish().unwrap();
-        output.0.lock().unwrap().clone()
+        output.bytes()
     }
 
     fn reader(bytes: &[u8], format: RecordsFormat) -> Result<RecordsReader> {

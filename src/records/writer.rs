@@ -157,20 +157,8 @@ fn write_error(name: &str, error: impl Into<Box<dyn std::error::Error + Send + S
 mod tests {
     use super::*;
     use crate::heatmap::Heatmap;
+    use crate::records::test_output::SharedBytes;
     use crate::records::{Flag, RecordTarget, RecordTop};
-    use std::sync::{Arc, Mutex};
-
-    #[derive(Clone, Default)]
-    struct Shared(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Shared {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
 
     fn written(format: RecordsFormat) -> String {
         let header = RecordsHeader {
@@ -213,13 +201,12 @@ mod tests {
             peak: [0.25, 0.5],
             flags: vec![Flag::Carried, Flag::NoPositiveEvidence],
         };
-        let output = Shared::default();
+        let output = SharedBytes::default();
         let mut writer =
             RecordsWriter::new(Box::new(output.clone()), format, "r", &header).unwrap();
         writer.write(&record).unwrap();
         writer.finish().unwrap();
-        let bytes = output.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap()
+        String::from_utf8(output.bytes()).unwrap()
     }
 
     #[test]
