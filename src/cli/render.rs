@@ -30,7 +30,7 @@ pub(super) fn run(config: RenderConfig) -> anyhow::Result<Outcome> {
         );
         return Err(Error::new(ErrorKind::Input, message).into());
     }
-    let resize = resize(&header)?;
+    let resize = header.resize_policy()?;
     let is_recipe = config.picture.render.style == DrawStyle::Keras;
     let covers_frame = matches!(resize, ResizePolicy::Nearest | ResizePolicy::Stretch);
     if is_recipe && (targets > 1 || !covers_frame) {
@@ -92,14 +92,4 @@ fn check_size(config: &RenderConfig, header: &RecordsHeader, info: &SourceInfo) 
         config.files.input_name()
     );
     Err(Error::new(ErrorKind::Input, message))
-}
-
-fn resize(header: &RecordsHeader) -> Result<ResizePolicy> {
-    ResizePolicy::named(&header.resize).ok_or_else(|| {
-        let message = format!(
-            "cannot draw the records: unknown resize {:?}",
-            header.resize
-        );
-        Error::new(ErrorKind::Input, message)
-    })
 }

@@ -134,15 +134,12 @@ fn mismatch(how: &str) -> Error {
 ///
 /// # Errors
 /// [`ErrorKind::Input`] if the header says what this program does not know.
-pub(super) fn preprocessing(
-    header: &RecordsHeader,
-) -> Result<(ResizePolicy, usize, Normalization)> {
+fn preprocessing(header: &RecordsHeader) -> Result<(ResizePolicy, usize, Normalization)> {
     let unknown = |what: &str, value: &str| {
         let message = format!("cannot draw the records: unknown {what} {value:?}");
         Error::new(ErrorKind::Input, message)
     };
-    let resize =
-        ResizePolicy::named(&header.resize).ok_or_else(|| unknown("resize", &header.resize))?;
+    let resize = header.resize_policy()?;
     let normalization = Normalization::named(&header.preprocess)
         .ok_or_else(|| unknown("preprocess", &header.preprocess))?;
     let size = header.input_size;

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::heatmap::Heatmap;
+use crate::preprocess::ResizePolicy;
 
 /// First line of a records file: what is needed to draw the maps again.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -49,6 +50,19 @@ pub struct RecordsHeader {
     pub precision: String,
     /// SHA-256 of the weight file.
     pub weights_sha256: String,
+}
+
+impl RecordsHeader {
+    /// How frames became the network's square.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`] if this program does not know the policy.
+    pub fn resize_policy(&self) -> Result<ResizePolicy> {
+        ResizePolicy::named(&self.resize).ok_or_else(|| {
+            let message = format!("cannot draw the records: unknown resize {:?}", self.resize);
+            Error::new(ErrorKind::Input, message)
+        })
+    }
 }
 
 /// One frame as one of the targets.
