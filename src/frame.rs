@@ -118,20 +118,35 @@ impl ColorModel {
     }
 }
 
-/// Model and range of a picture's samples.
+/// How sample values stand for light.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Transfer {
+    /// Any curve of ordinary video and images: full signal is white.
+    #[default]
+    Sdr,
+    /// The perceptual quantizer of SMPTE ST 2084: values name absolute luminance, up to 10,000 cd/m2.
+    Pq,
+    /// Hybrid log-gamma of ARIB STD-B67 and ITU-R BT.2100.
+    Hlg,
+}
+
+/// Model, range and transfer of a picture's samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ColorSpec {
     /// Meaning of the planes.
     pub model: ColorModel,
     /// Whether samples use all codes (0..=255), or the limited "video" range (Y' 16..=235, C 16..=240).
     pub is_full_range: bool,
+    /// Light that R', G', B' stand for.
+    pub transfer: Transfer,
 }
 
 impl ColorSpec {
-    /// Full-range RGB, as still images have it.
+    /// Full-range SDR RGB, as still images have it.
     pub const RGB: Self = Self {
         model: ColorModel::Rgb,
         is_full_range: true,
+        transfer: Transfer::Sdr,
     };
 }
 

@@ -45,6 +45,7 @@ pub mod heatmap;
 mod picture;
 mod random;
 pub mod source;
+mod tone_map;
 
 pub mod preprocess;
 

@@ -1,14 +1,16 @@
 //! Between pictures and colours: what a sample means, and pictures made from and turned into RGB bytes.
 
-use crate::frame::{ColorSpec, Picture, PictureFormat, Plane, Samples};
+use crate::frame::{ColorSpec, Picture, PictureFormat, Plane, Samples, Transfer};
+use crate::tone_map::{self, ToneMap};
 
-/// What the sample codes of a picture stand for: its colour model, range and bit depth.
+/// What the sample codes of a picture stand for: its colour model, range, transfer and bit depth.
 ///
 /// Codes follow ITU-T H.273 (equations 20 to 37 for the ranges, 38 to 46 for the matrices): a full-range code of
 /// n bits is `E * (2^n - 1)`, chroma around `2^(n-1)`; a limited one is `(219 E + 16) * 2^(n-8)` for Y', R, G, B and
 /// `(224 E + 128) * 2^(n-8)` for Cb and Cr.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct SampleSpace {
+    color: ColorSpec,
     /// (Kr, Kb), or `None` for RGB.
     luma_weights: Option<(f64, f64)>,
     luma: Quantizer,
@@ -50,6 +52,7 @@ impl SampleSpace {
         // The published weights have four decimals; f32 holds them with noise that f64 would carry on.
         let exact = |weight: f32| (f64::from(weight) * 1e4).round() / 1e4;
         Self {
+            color,
             luma_weights: color
                 .model
                 .luma_weights()
@@ -60,8 +63,10 @@ impl SampleSpace {
         }
     }
 
-    /// Sample codes of the three planes for a colour given as R', G', B' in 0..=1.
+    /// Sample codes of the three planes for an SDR colour given as R', G', B' in 0..=1. In an HDR picture white
+    /// lies at 203 cd/m2, not at the largest code ([`tone_map::signal_of_sdr`]).
     pub(crate) fn encode(&self, rgb: [f64; 3]) -> [u16; 3] {
+        let rgb = tone_map::signal_of_sdr(rgb, self.color);
         let Some((kr, kb)) = self.luma_weights else {
             return rgb.map(|value| self.luma.code(value, self.max_code));
         };
@@ -76,7 +81,8 @@ impl SampleSpace {
         ]
     }
 
-    /// The inverse of [`encode`](Self::encode); codes outside the nominal range may give values outside 0..=1.
+    /// R', G', B' of sample codes, in the picture's own transfer: for SDR the inverse of [`encode`](Self::encode), for HDR what a
+    /// [`ToneMap`] takes. Codes outside the nominal range may give values outside 0..=1.
     pub(crate) fn decode(&self, codes: [u16; 3]) -> [f64; 3] {
         let Some((kr, kb)) = self.luma_weights else {
             return codes.map(|code| self.luma.value(code));
@@ -127,9 +133,11 @@ impl Picture {
     /// The picture as interleaved full-range RGB bytes (`3 * width * height`, row-major).
     ///
     /// Conversion is by the formulas of [`SampleSpace`] in f64; a subsampled chroma sample stands for its whole
-    /// block; depths above 8 bits are rounded to the nearest byte.
+    /// block; depths above 8 bits are rounded to the nearest byte. HDR pictures are tone-mapped to SDR: light up to 87 cd/m2
+    /// stays as it is, brighter light is compressed so that 1000 cd/m2 becomes white.
     pub fn to_rgb8(&self) -> Vec<u8> {
         let space = SampleSpace::new(self.color, self.format.bit_depth);
+        let tone_map = (self.color.transfer != Transfer::Sdr).then(|| ToneMap::new(self.color));
         let (shift_x, shift_y) = self.format.chroma_shift;
         let [luma, chroma_blue, chroma_red] = &self.planes;
         let mut rgb = Vec::with_capacity(3 * self.width * self.height);
@@ -141,12 +149,14 @@ impl Picture {
                     chroma_blue.sample_clamped(chroma_x, chroma_y),
                     chroma_red.sample_clamped(chroma_x, chroma_y),
                 ];
+                let signal = space.decode(codes);
+                let color = tone_map.as_ref().map_or(signal, |tone_map| {
+                    tone_map
+                        .apply(signal.map(|value| value as f32))
+                        .map(f64::from)
+                });
                 // A float-to-int cast saturates, so out-of-gamut values are clipped.
-                rgb.extend(
-                    space
-                        .decode(codes)
-                        .map(|value| (value * 255.0).round() as u8),
-                );
+                rgb.extend(color.map(|value| (value * 255.0).round() as u8));
             }
         }
         rgb
@@ -162,6 +172,7 @@ mod tests {
         let color = ColorSpec {
             model,
             is_full_range,
+            transfer: Transfer::Sdr,
         };
         SampleSpace::new(color, bit_depth)
     }
@@ -201,6 +212,48 @@ mod tests {
     }
 
     #[test]
+    fn sdr_white_is_drawn_at_203_candelas_in_hdr() {
+        for (transfer, white) in [(Transfer::Pq, 573), (Transfer::Hlg, 721)] {
+            let hdr = |model, is_full_range, bit_depth| {
+                let color = ColorSpec {
+                    model,
+                    is_full_range,
+                    transfer,
+                };
+                SampleSpace::new(color, bit_depth)
+            };
+            for model in [ColorModel::YuvBt2020, ColorModel::YuvBt709] {
+                let space = hdr(model, false, 10);
+                assert_eq!(space.encode([1.0; 3]), [white, 512, 512]);
+                assert_eq!(space.encode([0.0; 3]), [64, 512, 512]);
+            }
+            let [red, green, blue] = hdr(ColorModel::Rgb, true, 10).encode([1.0; 3]);
+            assert!(red == green && green == blue && red < 800);
+        }
+    }
+
+    #[test]
+    fn hdr_pictures_become_sdr_bytes() {
+        let format = PictureFormat {
+            chroma_shift: (1, 1),
+            bit_depth: 10,
+        };
+        for transfer in [Transfer::Pq, Transfer::Hlg] {
+            let color = ColorSpec {
+                model: ColorModel::YuvBt2020,
+                is_full_range: false,
+                transfer,
+            };
+            let codes = SampleSpace::new(color, 10).encode([150.0, 80.0, 40.0].map(|v| v / 255.0));
+            let picture = Picture::filled(2, 2, format, color, codes);
+            for (index, byte) in picture.to_rgb8().into_iter().enumerate() {
+                let want: u8 = [150, 80, 40][index % 3];
+                assert!(byte.abs_diff(want) <= 1, "{transfer:?}: {byte}, not {want}");
+            }
+        }
+    }
+
+    #[test]
     fn rgb_bytes_survive_the_way_through_planes() {
         let bytes: Vec<u8> = (0..5 * 3 * 3).map(|value| value * 5).collect();
         assert_eq!(Picture::from_rgb8(5, 3, &bytes).to_rgb8(), bytes);
@@ -215,6 +268,7 @@ mod tests {
         let color = ColorSpec {
             model: ColorModel::YuvBt709,
             is_full_range: false,
+            transfer: Transfer::Sdr,
         };
         let red = SampleSpace::new(color, 10).encode([1.0, 0.0, 0.0]);
         let picture = Picture::filled(3, 3, format, color, red);

@@ -4,8 +4,9 @@ use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
 use crate::error::{Error, ErrorKind, Result, Stage};
-use crate::frame::{Orientation, Picture, Plane, RectInFrame, Samples};
+use crate::frame::{ColorSpec, Orientation, Picture, Plane, RectInFrame, Samples, Transfer};
 use crate::model::{ModelInput, ModelSpec, Normalization};
+use crate::tone_map::ToneMap;
 
 /// How a frame of any shape becomes the model's square.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -110,6 +111,8 @@ pub struct Preprocessor {
     normalization: Normalization,
     size: usize,
     resizer: Resizer,
+    /// Made for the first HDR frame.
+    tone_map: Option<ToneMap>,
 }
 
 impl Preprocessor {
@@ -125,6 +128,7 @@ impl Preprocessor {
             normalization,
             size,
             resizer: Resizer::new(),
+            tone_map: None,
         }
     }
 
@@ -132,6 +136,8 @@ impl Preprocessor {
     ///
     /// Each plane is resized by itself with an antialiased bilinear filter (as PIL's `BILINEAR` does), and only the small result is
     /// converted to RGB: both steps are linear, so this equals converting first, at a fraction of the cost.
+    /// An HDR frame (PQ or HLG) is then tone-mapped to SDR, which is what networks are trained on: light up to 87 cd/m2 stays as it is,
+    /// brighter light is compressed so that 1000 cd/m2 becomes white.
     ///
     /// # Errors
     /// [`ErrorKind::Compute`] if the picture is empty or its planes do not fit its size.
@@ -157,7 +163,10 @@ impl Preprocessor {
             };
             planes.push(self.resize(plane, picture.format.bit_depth, crop, width, height)?);
         }
-        let rgb = to_rgb(picture, &planes);
+        let mut rgb = to_rgb(picture, &planes);
+        if picture.color.transfer != Transfer::Sdr {
+            self.map_tones(picture.color, &mut rgb);
+        }
 
         let mut values = Vec::with_capacity(3 * size * size);
         for channel in 0..3 {
@@ -180,6 +189,17 @@ impl Preprocessor {
             }
         }
         Ok(ModelInput { size, values })
+    }
+
+    /// Turns HDR signals of this colour, in 0..=255, into SDR ones.
+    fn map_tones(&mut self, color: ColorSpec, [red, green, blue]: &mut [Vec<f32>; 3]) {
+        let current = self.tone_map.take().filter(|map| map.color() == color);
+        let tone_map = current.unwrap_or_else(|| ToneMap::new(color));
+        for ((red, green), blue) in red.iter_mut().zip(green).zip(blue) {
+            let mapped = tone_map.apply([*red, *green, *blue].map(|value| value / 255.0));
+            [*red, *green, *blue] = mapped.map(|value| value * 255.0);
+        }
+        self.tone_map = Some(tone_map);
     }
 
     /// One plane's part `crop`, as `width` x `height` samples in 0..=255 (deeper samples as fractions).
@@ -301,7 +321,8 @@ fn to_rgb(picture: &Picture, planes: &[Vec<f32>]) -> [Vec<f32>; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{ColorModel, ColorSpec, PictureFormat};
+    use crate::frame::{ColorModel, PictureFormat};
+    use crate::picture::SampleSpace;
 
     const SIZE: usize = 224;
 
@@ -311,6 +332,7 @@ mod tests {
             normalization: Normalization::CAFFE,
             size: SIZE,
             resizer: Resizer::new(),
+            tone_map: None,
         }
     }
 
@@ -381,6 +403,7 @@ mod tests {
                     ColorSpec {
                         model,
                         is_full_range,
+                        transfer: Transfer::Sdr,
                     },
                     codes,
                 );
@@ -397,6 +420,36 @@ mod tests {
                     );
                 }
             }
+        }
+    }
+
+    #[test]
+    fn an_hdr_frame_reaches_the_model_as_sdr() {
+        let format = PictureFormat {
+            chroma_shift: (1, 1),
+            bit_depth: 10,
+        };
+        let rgb = [150.0, 80.0, 40.0];
+        let mut preprocessor = preprocessor(ResizePolicy::Stretch);
+        for transfer in [Transfer::Sdr, Transfer::Pq, Transfer::Hlg] {
+            let color = ColorSpec {
+                model: ColorModel::YuvBt2020,
+                is_full_range: false,
+                transfer,
+            };
+            let codes = SampleSpace::new(color, 10).encode(rgb.map(|value| value / 255.0));
+            let picture = Picture::filled(64, 48, format, color, codes);
+            let input = preprocessor.run(&picture, Orientation::default()).unwrap();
+            for (channel, want) in [40.0, 80.0, 150.0].iter().enumerate() {
+                let mean = Normalization::CAFFE.mean[channel];
+                let got = input.values[channel * SIZE * SIZE + 777] + mean;
+                assert!((got - want).abs() < 0.8, "{transfer:?}: {got}, not {want}");
+            }
+            assert_eq!(
+                preprocessor.tone_map.is_some(),
+                transfer != Transfer::Sdr,
+                "SDR frames need no tables"
+            );
         }
     }
 
@@ -484,6 +537,7 @@ mod tests {
                 let color = ColorSpec {
                     model: ColorModel::YuvBt709,
                     is_full_range: false,
+                    transfer: Transfer::Sdr,
                 };
                 let picture = Picture::filled(width, height, format, color, [100, 128, 128]);
                 assert!(

@@ -11,6 +11,7 @@ use gradcam_video::explain::{
 };
 use gradcam_video::frame::{
     ColorModel, ColorSpec, Frame, FrameIndex, Orientation, Picture, PictureFormat, Pts, TimeBase,
+    Transfer,
 };
 use gradcam_video::heatmap::Heatmap;
 use gradcam_video::model::{
@@ -38,6 +39,7 @@ const FORMAT: PictureFormat = PictureFormat {
 const COLOR: ColorSpec = ColorSpec {
     model: ColorModel::YuvBt601,
     is_full_range: true,
+    transfer: Transfer::Sdr,
 };
 /// Frames that may be in flight beyond one per worker, as docs/ARCHITECTURE.md says.
 const SPARE: u64 = 4;

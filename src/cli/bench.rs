@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow};
 use gradcam_video::explain::{Explainer, GradCam, LayerView, Queries, Score, Target};
 use gradcam_video::frame::{
     ColorModel, ColorSpec, Frame, FrameIndex, Orientation, Picture, PictureFormat, Pts, Samples,
-    TimeBase,
+    TimeBase, Transfer,
 };
 use gradcam_video::model::{Classifier, ranked};
 use gradcam_video::pipeline::{self, CancelToken, Explaining, Job, Maps, Options, SilentReporter};
@@ -254,6 +254,7 @@ const FORMAT: PictureFormat = PictureFormat {
 const COLOR: ColorSpec = ColorSpec {
     model: ColorModel::YuvBt709,
     is_full_range: false,
+    transfer: Transfer::Sdr,
 };
 
 fn renderer() -> gradcam_video::Result<Renderer> {

@@ -138,6 +138,7 @@ impl Drop for Scaler {
 mod tests {
     use super::super::{allocate_frame, plane_row, plane_row_mut};
     use super::*;
+    use crate::frame::Transfer;
 
     #[test]
     fn the_scaler_uses_the_matrix_it_is_told() {
@@ -152,6 +153,7 @@ mod tests {
             let color = ColorSpec {
                 model,
                 is_full_range: false,
+                transfer: Transfer::Sdr,
             };
             Scaler::new()
                 .run(&rgb, ColorSpec::RGB, &mut yuv, color)

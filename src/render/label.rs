@@ -199,7 +199,7 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{ColorModel, ColorSpec};
+    use crate::frame::{ColorModel, ColorSpec, Transfer};
 
     fn lines() -> Vec<LabelLine> {
         [("Egyptian_cat 88.8%", 0.888), ("tabby 5.1%", 0.051)]
@@ -292,6 +292,7 @@ mod tests {
         let color = ColorSpec {
             model: ColorModel::YuvBt709,
             is_full_range: false,
+            transfer: Transfer::Sdr,
         };
         let format = PictureFormat {
             chroma_shift: (1, 1),

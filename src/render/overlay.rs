@@ -176,7 +176,7 @@ fn blend<S: Sample>(samples: Option<&mut [S]>, indices: &[u8], table: &BlendTabl
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::ColorModel;
+    use crate::frame::{ColorModel, Transfer};
     use proptest::prelude::*;
 
     /// The overlay by its definition, in f64 and pixel by pixel. Gives, for every plane, the values that are
@@ -311,6 +311,7 @@ mod tests {
                     ColorSpec {
                         model,
                         is_full_range,
+                        transfer: Transfer::Sdr,
                     },
                 )
             },

@@ -28,7 +28,7 @@ impl Palette {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::ColorModel;
+    use crate::frame::{ColorModel, Transfer};
 
     #[test]
     fn rgb_pictures_take_the_colours_as_they_are() {
@@ -44,10 +44,26 @@ mod tests {
         let color = ColorSpec {
             model: ColorModel::YuvBt709,
             is_full_range: false,
+            transfer: Transfer::Sdr,
         };
         let palette = Palette::new(ColorMap::Gray, color, 10);
         assert_eq!((palette.planes[0][0], palette.planes[0][255]), (64, 940));
         assert_eq!(palette.planes[1], [512; 256]);
         assert_eq!(palette.planes[2], [512; 256]);
+    }
+
+    #[test]
+    fn hdr_pictures_get_colours_no_brighter_than_sdr_white() {
+        for (transfer, white) in [(Transfer::Pq, 573), (Transfer::Hlg, 721)] {
+            let color = ColorSpec {
+                model: ColorModel::YuvBt2020,
+                is_full_range: false,
+                transfer,
+            };
+            for colormap in ColorMap::ALL {
+                let [luma, ..] = Palette::new(colormap, color, 10).planes;
+                assert!(luma.iter().all(|code| (64..=white).contains(code)));
+            }
+        }
     }
 }

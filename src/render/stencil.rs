@@ -134,7 +134,7 @@ impl Stencil {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{ColorModel, ColorSpec};
+    use crate::frame::{ColorModel, ColorSpec, Transfer};
 
     #[test]
     fn chroma_takes_the_mean_of_its_block() {
@@ -145,6 +145,7 @@ mod tests {
         let color = ColorSpec {
             model: ColorModel::YuvBt709,
             is_full_range: false,
+            transfer: Transfer::Sdr,
         };
         // A 5x4 picture, one opaque white pixel at (1, 0) and one at (4, 0).
         let mut coverage = [Coverage::default(); 4];

@@ -123,7 +123,7 @@ fn side_limit(format: ImageFormat) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{ColorModel, ColorSpec, FrameIndex, Picture, PictureFormat, Pts};
+    use crate::frame::{ColorModel, ColorSpec, FrameIndex, Picture, PictureFormat, Pts, Transfer};
 
     fn frame(index: u64, picture: Picture) -> Frame {
         Frame {
@@ -188,6 +188,7 @@ mod tests {
         let color = ColorSpec {
             model: ColorModel::YuvBt709,
             is_full_range: false,
+            transfer: Transfer::Sdr,
         };
         // Pure red in BT.709.
         let picture = Picture::filled(5, 3, format, color, [63, 102, 240]);

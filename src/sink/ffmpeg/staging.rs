@@ -66,6 +66,7 @@ impl Staging {
                     ColorModel::YuvBt601
                 },
                 is_full_range: false,
+                transfer: shape.color.transfer,
             },
             _ => shape.color,
         };
@@ -173,6 +174,7 @@ fn copy_row(plane: &Plane, row: usize, line: &mut [u8]) {
 mod tests {
     use super::*;
     use crate::ffmpeg_ffi::plane_row;
+    use crate::frame::Transfer;
 
     #[test]
     fn odd_pictures_are_padded_by_their_edge() {
@@ -183,6 +185,7 @@ mod tests {
         let color = ColorSpec {
             model: ColorModel::YuvBt601,
             is_full_range: false,
+            transfer: Transfer::Sdr,
         };
         let mut picture = Picture::filled(3, 3, format, color, [0, 9, 9]);
         picture.planes[0].samples = Samples::U8(vec![1, 2, 3, 4, 5, 6, 7, 8, 9]);
@@ -211,6 +214,7 @@ mod tests {
         let color = ColorSpec {
             model: ColorModel::YuvBt709,
             is_full_range: false,
+            transfer: Transfer::Sdr,
         };
         for (depth, expected) in [
             (8, Pixel::YUV422P),

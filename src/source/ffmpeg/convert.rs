@@ -9,7 +9,7 @@ use ffmpeg_next::{Error as FfmpegError, color, frame};
 use crate::ffmpeg_ffi::{
     Component, PixelLayout, Scaler, VideoParameters, allocate_frame, pixel_layout, plane_row,
 };
-use crate::frame::{ColorModel, ColorSpec, Picture, PictureFormat, Plane, Samples};
+use crate::frame::{ColorModel, ColorSpec, Picture, PictureFormat, Plane, Samples, Transfer};
 
 /// Above this height, untagged video is BT.709, as players assume.
 const HIGH_DEFINITION_HEIGHT: u32 = 720;
@@ -59,7 +59,10 @@ impl Target {
             converted_target(&layout, bit_depth)
         };
         let color = if pixel_layout(pixel)?.is_rgb {
-            ColorSpec::RGB
+            ColorSpec {
+                transfer: source_color.transfer,
+                ..ColorSpec::RGB
+            }
         } else {
             source_color
         };
@@ -141,10 +144,22 @@ fn converted_target(layout: &PixelLayout, bit_depth: u8) -> (Pixel, PictureForma
     (pixel, format)
 }
 
-/// Model and range of a frame: its own tags, else the container's, else what players assume.
+/// Model, range and transfer of a frame: its own tags, else the container's, else what players assume.
 fn color_of(frame: &frame::Video, parameters: &VideoParameters, layout: &PixelLayout) -> ColorSpec {
+    let transfer = match frame.color_transfer_characteristic() {
+        color::TransferCharacteristic::Unspecified => parameters.transfer,
+        transfer => transfer,
+    };
+    let transfer = match transfer {
+        color::TransferCharacteristic::SMPTE2084 => Transfer::Pq,
+        color::TransferCharacteristic::ARIB_STD_B67 => Transfer::Hlg,
+        _ => Transfer::Sdr,
+    };
     if layout.is_rgb {
-        return ColorSpec::RGB;
+        return ColorSpec {
+            transfer,
+            ..ColorSpec::RGB
+        };
     }
     let space = match frame.color_space() {
         color::Space::Unspecified => parameters.space,
@@ -170,6 +185,7 @@ fn color_of(frame: &frame::Video, parameters: &VideoParameters, layout: &PixelLa
     ColorSpec {
         model,
         is_full_range: range == color::Range::JPEG || is_jpeg_format || is_untagged_gray,
+        transfer,
     }
 }
 
@@ -191,7 +207,11 @@ impl Converter {
     ) -> Result<(Picture, bool), FfmpegError> {
         let target = self.target;
         let layout = pixel_layout(frame.format()).ok_or(FfmpegError::InvalidData)?;
-        let source_color = color_of(frame, parameters, &layout);
+        // swscale knows nothing of transfers: codes of another one than the first frame's are kept as they are.
+        let source_color = ColorSpec {
+            transfer: target.color.transfer,
+            ..color_of(frame, parameters, &layout)
+        };
         let fits = frame.format() == target.pixel
             && (frame.width() as usize, frame.height() as usize) == (target.width, target.height)
             && source_color == target.color;
@@ -366,6 +386,47 @@ mod tests {
         let color = Target::for_frame(&frame, &parameters).unwrap().color;
         assert_eq!(color.model, ColorModel::YuvBt2020);
         assert!(color.is_full_range);
+    }
+
+    #[test]
+    fn the_transfer_is_read_and_kept_by_rgb_and_alpha() {
+        use color::TransferCharacteristic::{ARIB_STD_B67, BT709, SMPTE2084};
+        let transfer = |pixel, of_frame, of_container| {
+            let mut frame = allocate_frame(pixel, 64, 64).unwrap();
+            if let Some(tag) = of_frame {
+                frame.set_color_transfer_characteristic(tag);
+            }
+            let parameters = VideoParameters {
+                transfer: of_container,
+                ..UNTAGGED
+            };
+            let target = Target::for_frame(&frame, &parameters).unwrap();
+            target.color.transfer
+        };
+        for pixel in [Pixel::YUV420P10LE, Pixel::GBRP10LE, Pixel::YUVA444P10LE] {
+            assert_eq!(transfer(pixel, None, UNTAGGED.transfer), Transfer::Sdr);
+            assert_eq!(transfer(pixel, None, SMPTE2084), Transfer::Pq);
+            assert_eq!(transfer(pixel, Some(ARIB_STD_B67), BT709), Transfer::Hlg);
+            assert_eq!(transfer(pixel, Some(BT709), SMPTE2084), Transfer::Sdr);
+        }
+    }
+
+    #[test]
+    fn a_new_transfer_keeps_the_codes() {
+        let mut frame = allocate_frame(Pixel::YUV420P10LE, 2, 2).unwrap();
+        for plane in 0..3 {
+            for row in 0..if plane == 0 { 2 } else { 1 } {
+                let width = if plane == 0 { 4 } else { 2 };
+                let bytes = plane_row_mut(&mut frame, plane, row, width).unwrap();
+                bytes.as_chunks_mut::<2>().0.fill(573_u16.to_le_bytes());
+            }
+        }
+        frame.set_color_transfer_characteristic(color::TransferCharacteristic::SMPTE2084);
+        let mut converter = Converter::new(Target::for_frame(&frame, &UNTAGGED).unwrap());
+        frame.set_color_transfer_characteristic(color::TransferCharacteristic::BT709);
+        let (picture, _) = converter.convert(&frame, &UNTAGGED).unwrap();
+        assert_eq!(picture.color.transfer, Transfer::Pq);
+        assert_eq!(picture.planes[0].samples, Samples::U16(vec![573; 4]));
     }
 
     #[test]
