@@ -197,6 +197,43 @@ impl Picture {
     }
 }
 
+/// Size of a picture, and the shape of its pixels: in anamorphic video they are no squares.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FrameShape {
+    /// Width in pixels.
+    pub width: usize,
+    /// Height in pixels.
+    pub height: usize,
+    /// Width of a pixel divided by its height, as it is shown.
+    pub pixel_aspect: f64,
+}
+
+impl FrameShape {
+    /// The shape of a picture with square pixels.
+    pub fn square_pixels(width: usize, height: usize) -> Self {
+        Self {
+            width,
+            height,
+            pixel_aspect: 1.0,
+        }
+    }
+
+    /// The shape of the upright picture, for that of a coded one.
+    pub fn upright(self, orientation: Orientation) -> Self {
+        let (width, height) = orientation.upright_size(self.width, self.height);
+        let pixel_aspect = if orientation.swaps_axes() {
+            self.pixel_aspect.recip()
+        } else {
+            self.pixel_aspect
+        };
+        Self {
+            width,
+            height,
+            pixel_aspect,
+        }
+    }
+}
+
 /// An axis-aligned rectangle in the pixels of a frame, as fractions of pixels; it may reach outside.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RectInFrame {

@@ -4,7 +4,9 @@ use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
 use crate::error::{Error, ErrorKind, Result, Stage};
-use crate::frame::{ColorSpec, Orientation, Picture, Plane, RectInFrame, Samples, Transfer};
+use crate::frame::{
+    ColorSpec, FrameShape, Orientation, Picture, Plane, RectInFrame, Samples, Transfer,
+};
 use crate::model::{ModelInput, ModelSpec, Normalization};
 use crate::tone_map::ToneMap;
 
@@ -39,9 +41,10 @@ impl ResizePolicy {
         all.into_iter().find(|policy| policy.name() == name)
     }
 
-    /// Where the model's square of `size` pixels takes its content from, for a coded frame of `width` x `height`.
-    fn geometry(self, width: usize, height: usize, size: usize) -> Geometry {
-        let (w, h) = (width as f64, height as f64);
+    /// Where the model's square of `size` pixels takes its content from. Squares and shapes are those that a viewer sees.
+    fn geometry(self, frame: FrameShape, size: usize) -> Geometry {
+        let (w, h) = (frame.width as f64, frame.height as f64);
+        let shown_width = w * frame.pixel_aspect;
         let whole = RectInFrame {
             x0: 0.0,
             y0: 0.0,
@@ -54,22 +57,23 @@ impl ResizePolicy {
                 inner: [0, 0, size, size],
             },
             Self::Crop => {
-                let side = w.min(h);
-                let (x0, y0) = ((w - side) / 2.0, (h - side) / 2.0);
+                let side = shown_width.min(h);
+                let across = side / frame.pixel_aspect;
+                let (x0, y0) = ((w - across) / 2.0, (h - side) / 2.0);
                 Geometry {
                     source: RectInFrame {
                         x0,
                         y0,
-                        x1: x0 + side,
+                        x1: x0 + across,
                         y1: y0 + side,
                     },
                     inner: [0, 0, size, size],
                 }
             }
             Self::Letterbox => {
-                let scale = size as f64 / w.max(h);
+                let scale = size as f64 / shown_width.max(h);
                 let fit = |length: f64| ((length * scale).round() as usize).clamp(1, size);
-                let (inner_width, inner_height) = (fit(w), fit(h));
+                let (inner_width, inner_height) = (fit(shown_width), fit(h));
                 let (left, top) = ((size - inner_width) / 2, (size - inner_height) / 2);
                 Geometry {
                     source: whole,
@@ -79,13 +83,13 @@ impl ResizePolicy {
         }
     }
 
-    /// The rectangle of the coded frame that the whole heatmap covers. It is the frame itself for `Stretch`, lies inside
+    /// The rectangle of the frame, in its pixels, that the whole heatmap covers. It is the frame itself for `Stretch`, lies inside
     /// it for `Crop`, and reaches outside for `Letterbox`.
-    pub fn map_in_frame(self, width: usize, height: usize, size: usize) -> RectInFrame {
+    pub fn map_in_frame(self, frame: FrameShape, size: usize) -> RectInFrame {
         let Geometry {
             source,
             inner: [left, top, inner_width, inner_height],
-        } = self.geometry(width, height, size);
+        } = self.geometry(frame, size);
         // The affine map that takes the inner rectangle to its source, applied to the whole square.
         let span = |start: f64, end: f64, offset: usize, length: usize| {
             let per_pixel = (end - start) / length as f64;
@@ -110,6 +114,7 @@ pub struct Preprocessor {
     policy: ResizePolicy,
     normalization: Normalization,
     size: usize,
+    pixel_aspect: f64,
     resizer: Resizer,
     /// Made for the first HDR frame.
     tone_map: Option<ToneMap>,
@@ -127,8 +132,18 @@ impl Preprocessor {
             policy,
             normalization,
             size,
+            pixel_aspect: 1.0,
             resizer: Resizer::new(),
             tone_map: None,
+        }
+    }
+
+    /// For frames whose pixels are no squares: width of a pixel divided by its height.
+    #[must_use]
+    pub fn with_pixel_aspect(self, pixel_aspect: f64) -> Self {
+        Self {
+            pixel_aspect,
+            ..self
         }
     }
 
@@ -143,10 +158,15 @@ impl Preprocessor {
     /// [`ErrorKind::Compute`] if the picture is empty or its planes do not fit its size.
     pub fn run(&mut self, picture: &Picture, orientation: Orientation) -> Result<ModelInput> {
         let size = self.size;
+        let frame = FrameShape {
+            width: picture.width,
+            height: picture.height,
+            pixel_aspect: self.pixel_aspect,
+        };
         let Geometry {
             source,
             inner: [left, top, width, height],
-        } = self.policy.geometry(picture.width, picture.height, size);
+        } = self.policy.geometry(frame, size);
         let mut planes = Vec::with_capacity(3);
         for (index, plane) in picture.planes.iter().enumerate() {
             let (shift_x, shift_y) = if index == 0 {
@@ -331,6 +351,7 @@ mod tests {
             policy,
             normalization: Normalization::CAFFE,
             size: SIZE,
+            pixel_aspect: 1.0,
             resizer: Resizer::new(),
             tone_map: None,
         }
@@ -478,7 +499,7 @@ mod tests {
         let at = |x: usize, y: usize| input.values[y * SIZE + x];
         assert_eq!(at(100, 10), 0.0);
         assert_eq!(at(100, 112), 255.0 - 103.939);
-        let rect = ResizePolicy::Letterbox.map_in_frame(200, 100, SIZE);
+        let rect = ResizePolicy::Letterbox.map_in_frame(FrameShape::square_pixels(200, 100), SIZE);
         assert_eq!(
             rect,
             RectInFrame {
@@ -510,7 +531,7 @@ mod tests {
                     .all(|value| *value == 255.0 - 103.939)
             );
         }
-        let rect = ResizePolicy::Crop.map_in_frame(300, 100, SIZE);
+        let rect = ResizePolicy::Crop.map_in_frame(FrameShape::square_pixels(300, 100), SIZE);
         assert_eq!(
             rect,
             RectInFrame {
@@ -520,6 +541,43 @@ mod tests {
                 y1: 100.0
             }
         );
+    }
+
+    #[test]
+    fn squares_are_square_as_they_are_shown() {
+        // 720x576 pixels that are shown as 1024x576.
+        let frame = FrameShape {
+            width: 720,
+            height: 576,
+            pixel_aspect: 64.0 / 45.0,
+        };
+        let crop = ResizePolicy::Crop.map_in_frame(frame, SIZE);
+        assert_eq!((crop.y0, crop.y1), (0.0, 576.0));
+        assert!((crop.x1 - crop.x0 - 405.0).abs() < 1e-9, "{crop:?}");
+        let letterbox = ResizePolicy::Letterbox.map_in_frame(frame, SIZE);
+        assert_eq!((letterbox.x0, letterbox.x1), (0.0, 720.0));
+        assert!((letterbox.y1 - letterbox.y0 - 1024.0).abs() < 3.0);
+        // The model sees the middle 405 columns, whatever lies beside them.
+        let picture = rgb_picture(720, 576, |x, _| {
+            if (158..562).contains(&x) {
+                [255; 3]
+            } else {
+                [0; 3]
+            }
+        });
+        let mut preprocessor = preprocessor(ResizePolicy::Crop).with_pixel_aspect(64.0 / 45.0);
+        let input = preprocessor.run(&picture, Orientation::default()).unwrap();
+        for row in input.values[..SIZE * SIZE].chunks_exact(SIZE) {
+            let middle = &row[3..SIZE - 3];
+            assert!(middle.iter().all(|value| *value == 255.0 - 103.939));
+        }
+        let turn = Orientation {
+            quarter_turns: 1,
+            is_mirrored: false,
+        };
+        let upright = frame.upright(turn);
+        assert_eq!((upright.width, upright.height), (576, 720));
+        assert!((upright.pixel_aspect - 45.0 / 64.0).abs() < 1e-12);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //!   `zscale` and with it most SDR pictures that are found in HDR video; only the same curve brings them back as they were.
 //! - Tone curve: the EETF of ITU-R BT.2390, from 1000 to 203 cd/m2. Applied to the largest of R, G, B as a factor on all three, it
 //!   keeps hues. It leaves light up to 87 cd/m2 as it is.
-//! - Primaries: BT.2020 for pictures in `YuvBt2020`, else BT.709; the matrices are those of ITU-R BT.2087 and BT.2407. What is outside BT.709 is clipped.
+//! - Primaries: BT.2020 for pictures in `YuvBt2020` and for HDR in RGB, else BT.709; the matrices are those of ITU-R BT.2087 and BT.2407. What is outside BT.709 is clipped.
 
 use crate::frame::{ColorModel, ColorSpec, Transfer};
 
@@ -136,8 +136,10 @@ impl Curve {
     }
 }
 
+/// Whether the primaries are BT.2020's: HDR that is stored as RGB has them too.
 fn is_bt2020(color: ColorSpec) -> bool {
     color.model == ColorModel::YuvBt2020
+        || (color.model == ColorModel::Rgb && color.transfer != Transfer::Sdr)
 }
 
 /// Shares of red, green and blue light in luminance, for the picture's primaries.

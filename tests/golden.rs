@@ -393,10 +393,11 @@ fn bf16_agrees_with_f32_on_the_photos() {
 #[test]
 fn bf16_agrees_with_f32_on_the_sample_clip() {
     use gradcam_video::pipeline::CancelToken;
-    use gradcam_video::source::{FfmpegSource, FrameSource, InputSpec, TimeRange};
+    use gradcam_video::source::{FfmpegSource, FrameSource, InputSpec, ReadOptions};
 
     let clip = InputSpec::Path("samples/cup.mp4".into());
-    let mut source = FfmpegSource::open(&clip, TimeRange::default(), &CancelToken::new()).unwrap();
+    let mut source =
+        FfmpegSource::open(&clip, ReadOptions::default(), &CancelToken::new()).unwrap();
     let orientation = source.info().orientation;
     let mut preprocessor = Preprocessor::new(ResizePolicy::Stretch, MODEL.spec());
     let frames = std::iter::from_fn(|| source.next_frame().unwrap());

@@ -245,10 +245,13 @@ impl FrameSink for ToySink {
         Ok(())
     }
 
-    fn finish(self: Box<Self>, _: SourceEnd) -> Result<u64> {
+    fn finish(self: Box<Self>, _: SourceEnd) -> Result<gradcam_video::sink::Written> {
         let mut written = self.written.lock().unwrap();
         written.is_finished = true;
-        Ok(written.frames.len() as u64)
+        Ok(gradcam_video::sink::Written {
+            frames: written.frames.len() as u64,
+            bad_packets: 0,
+        })
     }
 }
 
@@ -346,6 +349,7 @@ impl Setup {
                     height: HEIGHT,
                     format: FORMAT,
                     color: COLOR,
+                    pixel_aspect: 1.0,
                     orientation: Orientation::default(),
                     time_base: TimeBase {
                         numerator: 1,

@@ -91,3 +91,111 @@ fn text_subtitles_do_not_become_noise_in_a_transport_stream() {
     let codecs = common::ffprobe(&output, &["-show_entries", "stream=codec_type"]);
     assert!(!codecs.contains("data"), "{codecs}");
 }
+
+#[test]
+fn audio_of_a_transport_stream_goes_into_fragments() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = generated(
+        folder.path(),
+        "in.ts",
+        "-f lavfi -i testsrc2=s=160x120:r=25:d=1 -f lavfi -i sine=d=1 -c:v libx264 -c:a aac",
+    );
+    let output = folder.path().join("out.mp4");
+    explain(&input, &output, &["--frag"]);
+    let decoded = |path: &Path| {
+        let result = std::process::Command::new("ffmpeg")
+            .args(["-v", "error", "-i"])
+            .arg(path)
+            .args(["-map", "0:a", "-f", "streamhash", "-"])
+            .output()
+            .unwrap();
+        assert!(result.status.success() && result.stderr.is_empty());
+        String::from_utf8(result.stdout).unwrap()
+    };
+    assert_eq!(decoded(&input), decoded(&output));
+    assert_eq!(frame_times(&output).len(), 25);
+}
+
+/// The mean level of each frame, 0 to 255.
+fn levels(path: &Path) -> Vec<u8> {
+    let result = std::process::Command::new("ffmpeg")
+        .args(["-v", "error", "-i"])
+        .arg(path)
+        .args(["-vf", "scale=1:1,format=gray", "-vsync", "passthrough"])
+        .args(["-f", "rawvideo", "-"])
+        .output()
+        .unwrap();
+    assert!(result.status.success());
+    result.stdout
+}
+
+#[test]
+fn a_range_of_joined_streams_counts_from_the_first_piece() {
+    let folder = tempfile::tempdir().unwrap();
+    let piece = |name: &str, color: &str| {
+        let arguments = format!(
+            "-f lavfi -i color={color}:s=64x48:r=25:d=4 -f lavfi -i sine=d=4 -c:v libx264 -g 25 -c:a aac"
+        );
+        fs::read(generated(folder.path(), name, &arguments)).unwrap()
+    };
+    let joined = [piece("a.ts", "black"), piece("b.ts", "white")].concat();
+    let input = folder.path().join("joined.ts");
+    fs::write(&input, joined).unwrap();
+    let output = folder.path().join("out.mp4");
+    let plain = ["--alpha", "0", "--top-k", "0"];
+    for (start, end, is_white) in [("1.5", "2.5", false), ("5.5", "6.5", true)] {
+        explain(
+            &input,
+            &output,
+            &[&plain[..], &["--start", start, "--end", end]].concat(),
+        );
+        let levels = levels(&output);
+        assert_eq!(levels.len(), 25, "from {start} s");
+        assert!(
+            levels.iter().all(|level| (*level > 128) == is_white),
+            "{levels:?}"
+        );
+    }
+}
+
+#[test]
+fn a_stream_that_pauses_stays_where_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = "-f lavfi -i testsrc2=s=64x48:r=5:d=20";
+    let audio = "-f lavfi -i aevalsrc='0.5*sin(2*PI*440*t)':s=8000:d=20";
+    let pause = "between(t,3,15)";
+    let silent = format!("{video} {audio} -af aselect='not({pause})' -c:v libx264 -c:a aac");
+    let still = format!(
+        "{video} {audio} -vf select='not({pause})' -vsync passthrough -c:v libx264 -c:a aac"
+    );
+    for (name, arguments) in [("silent.ts", silent), ("still.ts", still)] {
+        let input = generated(folder.path(), name, &arguments);
+        let output = folder.path().join("out.mkv");
+        explain(&input, &output, &[]);
+        let ends = |path: &Path, stream: &str| -> f64 {
+            let times = common::ffprobe(
+                path,
+                &[
+                    "-select_streams",
+                    stream,
+                    "-show_entries",
+                    "packet=pts_time",
+                ],
+            );
+            let times = times.lines().map(|line| line.trim_end_matches(','));
+            times
+                .filter_map(|line| line.parse::<f64>().ok())
+                .fold(0.0, f64::max)
+        };
+        let apart = |path: &Path| ends(path, "v:0") - ends(path, "a:0");
+        let (before, after) = (apart(&input), apart(&output));
+        assert!(
+            before.abs() < 0.5,
+            "{name}: the input's streams end together"
+        );
+        assert!(
+            (before - after).abs() < 0.05,
+            "{name}: {before} became {after}"
+        );
+    }
+}

@@ -91,6 +91,8 @@ pub(super) struct ExplainArgs {
     #[command(flatten)]
     pub(super) picture: PictureArgs,
     #[command(flatten)]
+    pub(super) input_args: InputArgs,
+    #[command(flatten)]
     pub(super) output_args: OutputArgs,
     /// Write a header and one record per frame and class (.jsonl or .csv): target, top classes, raw heatmap
     #[arg(long, value_name = "FILE", help_heading = "Output")]
@@ -167,6 +169,8 @@ pub(super) struct RenderArgs {
     pub(super) top_k: Option<usize>,
     #[command(flatten)]
     pub(super) picture: PictureArgs,
+    #[command(flatten)]
+    pub(super) input_args: InputArgs,
     #[command(flatten)]
     pub(super) output_args: OutputArgs,
     #[command(flatten)]
@@ -274,16 +278,35 @@ pub(super) struct PictureArgs {
 }
 
 #[derive(Debug, clap::Args)]
+pub(super) struct InputArgs {
+    /// Make any damage in the input a failure, without a result; else what can be read is explained, and the exit code is 3
+    #[arg(long, help_heading = "Input")]
+    pub(super) strict: bool,
+    /// Deinterlace before all else; frames that are not interlaced stay as they are
+    #[arg(long, help_heading = "Input")]
+    pub(super) deinterlace: bool,
+    /// How long a server may be silent before reading ends, in seconds
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 10.0,
+        help_heading = "Input"
+    )]
+    pub(super) network_timeout: f64,
+}
+
+#[derive(Debug, clap::Args)]
 pub(super) struct OutputArgs {
-    /// FFmpeg's name of the video encoder
-    #[arg(long, default_value = "libx264", help_heading = "Output")]
-    pub(super) codec: String,
-    /// Encoder preset
-    #[arg(long, default_value = "veryfast", help_heading = "Output")]
-    pub(super) preset: String,
-    /// Constant rate factor: lower is better and larger
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u8).range(0..=63), help_heading = "Output")]
-    pub(super) crf: u8,
+    /// FFmpeg's name of the video encoder: libx264, libx265, libvpx-vp9, libsvtav1, libaom-av1, ... [default: libx264; .webm: libvpx-vp9]
+    #[arg(long, value_name = "ENCODER", help_heading = "Output")]
+    pub(super) codec: Option<String>,
+    /// Speed against size: ultrafast to placebo for libx264 and libx265, else a number, larger is faster [default: veryfast; libvpx-vp9: 5;
+    /// libsvtav1: 10; libaom-av1: 8]
+    #[arg(long, help_heading = "Output")]
+    pub(super) preset: Option<String>,
+    /// Constant rate factor: lower is better and larger [default: 20; libx265: 24; libvpx-vp9, libsvtav1, libaom-av1: 30]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(0..=63), help_heading = "Output")]
+    pub(super) crf: Option<u8>,
     /// Leave the audio out
     #[arg(long, help_heading = "Output")]
     pub(super) no_audio: bool,

@@ -16,7 +16,7 @@ use gradcam_video::preprocess::{Preprocessor, ResizePolicy};
 use gradcam_video::render::{RenderOptions, Renderer};
 use gradcam_video::sink::{EncodeOptions, FfmpegSink, FrameSink, OutputSpec};
 use gradcam_video::source::{
-    FfmpegSource, FrameSource, InputSpec, SourceEnd, SourceInfo, TimeRange,
+    FfmpegSource, FrameSource, InputSpec, ReadOptions, SourceEnd, SourceInfo,
 };
 use gradcam_video::temporal::Normalize;
 use rustix::time::{ClockId, clock_gettime};
@@ -216,7 +216,7 @@ fn time_pipeline(
     for index in 0..PIPELINE_RUNS {
         let cancel = CancelToken::new();
         let input = InputSpec::Path(input.clone());
-        let source = FfmpegSource::open(&input, TimeRange::default(), &cancel)?;
+        let source = FfmpegSource::open(&input, ReadOptions::default(), &cancel)?;
         let renderer = renderer()?;
         let output = OutputSpec::Path(folder.path().join(format!("output{index}.mp4")));
         let encode = EncodeOptions::default();
@@ -274,6 +274,7 @@ fn write_clip(path: &Path, frames: usize) -> gradcam_video::Result<()> {
         height: HEIGHT,
         format: FORMAT,
         color: COLOR,
+        pixel_aspect: 1.0,
         orientation: Orientation::default(),
         time_base: TimeBase {
             numerator: 1,

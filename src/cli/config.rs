@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use gradcam_video::Result;
 use gradcam_video::explain::{Explainer, GradCam, Score, check_samples};
@@ -10,17 +11,22 @@ use gradcam_video::preprocess::ResizePolicy;
 use gradcam_video::records::RecordsFormat;
 use gradcam_video::render::{DrawStyle, RenderOptions};
 use gradcam_video::sink::{EncodeOptions, OutputSpec};
-use gradcam_video::source::{InputSpec, TimeRange, is_still_image};
+use gradcam_video::source::{
+    InputSpec, ReadOptions, TimeRange, is_still_image, is_still_image_name,
+};
 use gradcam_video::temporal::Normalize;
 
 use super::args::{
-    ExplainArgs, OutputArgs, PictureArgs, RecipeArg, RenderArgs, RunningArgs, ScoreArgs,
+    ExplainArgs, InputArgs, OutputArgs, PictureArgs, RecipeArg, RenderArgs, RunningArgs, ScoreArgs,
 };
 use super::console::Console;
 use super::values::{Scale, input_spec, output_spec, parse_normalize, parse_time, usage};
 
 /// Most maps beside each other: more would not fit a screen.
 pub(super) const MOST_CLASSES: usize = 8;
+
+/// Longest patience with a server: an hour.
+const MAXIMUM_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// A validated request to explain one input.
 #[derive(Debug)]
@@ -69,6 +75,8 @@ pub(super) struct Question {
 #[derive(Debug)]
 pub(super) struct Files {
     pub(super) input: InputSpec,
+    /// Without the range.
+    pub(super) reading: ReadOptions,
     pub(super) output: OutputSpec,
     /// Whether input and output are still images.
     pub(super) is_still_input: bool,
@@ -99,7 +107,8 @@ impl ExplainConfig {
         let (Some(input), Some(output)) = (args.input, args.output) else {
             return Err(usage("INPUT and OUTPUT are required").into());
         };
-        let files = Files::new(input, output, args.output_args, args.records.as_deref())?;
+        let (named, records) = ((input, output), args.records.as_deref());
+        let files = Files::new(named, args.input_args, args.output_args, records)?;
         if args.class.len() > MOST_CLASSES {
             let message = format!("--class can be given {MOST_CLASSES} times at most");
             return Err(usage(message).into());
@@ -160,12 +169,8 @@ impl ExplainConfig {
 impl RenderConfig {
     /// As [`ExplainConfig::new`].
     pub(super) fn new(args: RenderArgs) -> anyhow::Result<Self> {
-        let files = Files::new(
-            args.input,
-            args.output,
-            args.output_args,
-            Some(&args.records),
-        )?;
+        let (named, records) = ((args.input, args.output), Some(args.records.as_path()));
+        let files = Files::new(named, args.input_args, args.output_args, records)?;
         RecordsFormat::of_path(&args.records)?;
         Ok(Self {
             picture: Picture::new(args.picture, args.recipe, &files)?,
@@ -225,14 +230,25 @@ impl Question {
 impl Files {
     /// `records` must be another file than the others.
     fn new(
-        input: OsString,
-        output: OsString,
+        (input, output): (OsString, OsString),
+        reading: InputArgs,
         args: OutputArgs,
         records: Option<&Path>,
     ) -> Result<Self> {
+        let timeout_secs = reading.network_timeout;
+        let network_timeout = Duration::try_from_secs_f64(timeout_secs)
+            .ok()
+            .filter(|timeout| !timeout.is_zero() && *timeout <= MAXIMUM_TIMEOUT)
+            .ok_or_else(|| {
+                let most = MAXIMUM_TIMEOUT.as_secs();
+                usage(format!(
+                    "--network-timeout {timeout_secs}: valid is more than 0 and at most {most} s"
+                ))
+            })?;
         let (input, output) = (input_spec(input), output_spec(output));
         let is_still_input = matches!(&input, InputSpec::Path(path) if is_still_image(path));
-        let is_still_output = matches!(&output, OutputSpec::Path(path) if is_still_image(path));
+        let is_still_output =
+            matches!(&output, OutputSpec::Path(path) if is_still_image_name(path));
         if is_still_output && !is_still_input {
             return Err(usage(
                 "OUTPUT is a still image, which holds one frame, but INPUT is no still image",
@@ -257,6 +273,12 @@ impl Files {
         }
         Ok(Self {
             input,
+            reading: ReadOptions {
+                range: TimeRange::default(),
+                deinterlace: reading.deinterlace,
+                is_strict: reading.strict,
+                network_timeout,
+            },
             output,
             is_still_input,
             is_still_output,
@@ -267,6 +289,7 @@ impl Files {
                 keep_audio: !args.no_audio,
                 is_fragmented: args.frag,
                 overwrite: args.overwrite,
+                is_strict: reading.strict,
             },
             stats: args.stats,
         })
@@ -288,6 +311,14 @@ impl Files {
             InputSpec::Path(path) => path.display().to_string(),
             InputSpec::Stdin => "-".to_owned(),
             InputSpec::Url(url) => url.clone(),
+        }
+    }
+
+    /// The input as it is called in messages.
+    pub(super) fn input_title(&self) -> String {
+        match &self.input {
+            InputSpec::Stdin => "standard input".to_owned(),
+            _ => self.input_name(),
         }
     }
 

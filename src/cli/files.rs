@@ -10,7 +10,7 @@ use gradcam_video::sink::{
     FfmpegSink, FrameSink, OutputSpec, PartialFile, PictureShape, StillSink,
 };
 use gradcam_video::source::{
-    FfmpegSource, FrameSource, InputSpec, SourceInfo, StillSource, TimeRange,
+    FfmpegSource, FrameSource, InputSpec, ReadOptions, SourceInfo, StillSource, TimeRange,
 };
 
 use super::Outcome;
@@ -25,7 +25,13 @@ impl Files {
     ) -> gradcam_video::Result<Box<dyn FrameSource>> {
         Ok(match &self.input {
             InputSpec::Path(path) if self.is_still_input => Box::new(StillSource::open(path)?),
-            input => Box::new(FfmpegSource::open(input, range, cancel)?),
+            input => {
+                let options = ReadOptions {
+                    range,
+                    ..self.reading
+                };
+                Box::new(FfmpegSource::open(input, options, cancel)?)
+            }
         })
     }
 
@@ -92,6 +98,9 @@ impl Files {
                 summary.cpu_ms_per_frame
             ));
         }
+        for notice in &summary.notices {
+            console.note(notice);
+        }
         if summary.no_positive_evidence > 0 {
             console.note(&format!(
                 "{} frames have no positive evidence for their class: they are drawn plain, or smoothed as the frames before",
@@ -119,22 +128,22 @@ impl Files {
             RecordsFit::Whole => {}
             RecordsFit::GoOn => console.note(&format!(
                 "there are records for more frames than {} has",
-                self.input_name()
+                self.input_title()
             )),
             RecordsFit::EndEarly => {
                 eprintln!(
                     "gradcam-video: the records end before {} does: only their {} frames were drawn",
-                    self.input_name(),
+                    self.input_title(),
                     summary.frames_out
                 );
                 return Ok(Outcome::Damaged);
             }
         }
-        if summary.decode_errors > 0 {
+        if !summary.damage.is_none() {
             eprintln!(
-                "gradcam-video: {} is damaged: {} packets or frames could not be decoded cleanly",
-                self.input_name(),
-                summary.decode_errors
+                "gradcam-video: {} is damaged: {}",
+                self.input_title(),
+                summary.damage
             );
             return Ok(Outcome::Damaged);
         }

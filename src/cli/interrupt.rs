@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use gradcam_video::pipeline::CancelToken;
+use gradcam_video::sink::remove_unfinished_files;
 
 /// Exit code after an interrupt.
 const INTERRUPTED: i32 = 130;
@@ -11,6 +12,7 @@ pub(super) fn install(cancel: &CancelToken, what: &'static str) -> anyhow::Resul
     let cancel = cancel.clone();
     ctrlc::set_handler(move || {
         if cancel.is_cancelled() {
+            remove_unfinished_files();
             std::process::exit(INTERRUPTED);
         }
         eprintln!("gradcam-video: {what}; interrupt again to abort");

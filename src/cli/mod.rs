@@ -14,6 +14,7 @@ mod model;
 mod progress;
 mod render;
 mod summary;
+mod svt_log;
 mod values;
 mod weights;
 
@@ -59,6 +60,12 @@ pub(crate) fn main() -> ExitCode {
 
 fn run() -> ExitCode {
     let args = Args::parse();
+    let outputs = match &args.command {
+        None => Some(&args.explain.output_args),
+        Some(Command::Render(args)) => Some(&args.output_args),
+        Some(_) => None,
+    };
+    svt_log::silence(outputs.and_then(|outputs| outputs.codec.as_deref()));
     let result = match args.command {
         None => config::ExplainConfig::new(args.explain).and_then(explain::run),
         Some(Command::Render(args)) => config::RenderConfig::new(*args).and_then(render::run),

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluate::BoxInModel;
+use crate::frame::FrameShape;
 use crate::preprocess::ResizePolicy;
 
 /// One line: edges in pixels of the upright picture.
@@ -68,7 +69,7 @@ impl Boxes {
             .by_file
             .get(path.to_string_lossy().as_ref())
             .or_else(|| self.by_file.get(name?.as_ref()));
-        let square = resize.map_in_frame(width, height, size);
+        let square = resize.map_in_frame(FrameShape::square_pixels(width, height), size);
         let across = |x: f64| (x - square.x0) / (square.x1 - square.x0) * size as f64;
         let down = |y: f64| (y - square.y0) / (square.y1 - square.y0) * size as f64;
         found

@@ -3,7 +3,7 @@
 use std::ptr;
 
 use ffmpeg_next::format::{context, stream};
-use ffmpeg_next::{Rational, chroma, codec, color, ffi, frame};
+use ffmpeg_next::{Chapter, Packet, Rational, chroma, codec, color, ffi, frame, packet::Ref as _};
 
 use super::{Metadata, read_dictionary};
 
@@ -36,11 +36,81 @@ pub(crate) fn video_parameters(parameters: &codec::Parameters) -> VideoParameter
     }
 }
 
+/// The codec's own header, which containers keep beside the packets; empty if there is none.
+pub(crate) fn codec_header(parameters: &codec::Parameters) -> &[u8] {
+    // SAFETY: the pointer is valid as long as the parameters are borrowed, and so are its `extradata_size` bytes unless it is null.
+    unsafe {
+        let raw = &*parameters.as_ptr();
+        match usize::try_from(raw.extradata_size) {
+            Ok(length) if !raw.extradata.is_null() => {
+                std::slice::from_raw_parts(raw.extradata, length)
+            }
+            _ => &[],
+        }
+    }
+}
+
+/// Samples per second of an audio stream; 0 if no packet of it has told.
+pub(crate) fn sample_rate(parameters: &codec::Parameters) -> i32 {
+    // SAFETY: the pointer is valid as long as the parameters are borrowed.
+    unsafe { (*parameters.as_ptr()).sample_rate }
+}
+
 /// When the earliest stream starts, in microseconds.
 pub(crate) fn container_start_micros(input: &context::Input) -> Option<i64> {
     // SAFETY: the context is valid as long as it is borrowed.
     let start = unsafe { (*input.as_ptr()).start_time };
     (start != ffi::AV_NOPTS_VALUE).then_some(start)
+}
+
+/// Makes a decoder refuse larger frames before it takes memory for them.
+pub(crate) fn limit_pixels(context: &mut codec::Context, most: u64) {
+    // SAFETY: the context is valid, not open yet, and exclusively borrowed.
+    unsafe { (*context.as_mut_ptr()).max_pixels = i64::try_from(most).unwrap_or(i64::MAX) }
+}
+
+/// Whether all bytes of the input were read without an error: some demuxers call that an error.
+pub(crate) fn is_read_whole(input: &context::Input) -> bool {
+    // SAFETY: the context is valid as long as it is borrowed; its I/O context is null or valid.
+    unsafe {
+        let io = (*input.as_ptr()).pb.as_ref();
+        io.is_some_and(|io| io.eof_reached != 0 && matches!(io.error, 0 | ffi::AVERROR_EOF))
+    }
+}
+
+/// Whether the container's duration is what its header says, not an estimate from bit rate or timestamps.
+pub(crate) fn duration_is_from_header(input: &context::Input) -> bool {
+    // SAFETY: the context is valid as long as it is borrowed.
+    let method = unsafe { (*input.as_ptr()).duration_estimation_method };
+    method == ffi::AVDurationEstimationMethod::AVFMT_DURATION_FROM_STREAM
+}
+
+/// Whether the clock of this container's streams may jump.
+pub(crate) fn may_jump(input: &context::Input) -> bool {
+    // SAFETY: the context is valid as long as it is borrowed; the format of an opened input is set and static.
+    let flags = unsafe { (*(*input.as_ptr()).iformat).flags };
+    flags & ffi::AVFMT_TS_DISCONT != 0
+}
+
+/// How many packets the container's index has for a stream; `None` without an index.
+pub(crate) fn index_entries(input: &context::Input, index: usize) -> Option<u64> {
+    let stream = input.stream(index)?;
+    // SAFETY: the stream is valid as long as the context is borrowed.
+    let count = unsafe { ffi::avformat_index_get_entries_count(stream.as_ptr()) };
+    u64::try_from(count).ok().filter(|count| *count > 0)
+}
+
+/// Whether a packet's frames are only references for others, as before the start of an edit list.
+pub(crate) fn is_discarded(packet: &Packet) -> bool {
+    // SAFETY: the packet is valid as long as it is borrowed.
+    let flags = unsafe { (*packet.as_ptr()).flags };
+    flags & ffi::AV_PKT_FLAG_DISCARD != 0
+}
+
+/// Whether the demuxer itself leaves out a stream, such as the text of chapters.
+pub(crate) fn is_left_out(stream: &stream::Stream<'_>) -> bool {
+    // SAFETY: the stream is valid as long as it is borrowed.
+    unsafe { (*stream.as_ptr()).discard == ffi::AVDiscard::AVDISCARD_ALL }
 }
 
 /// FFmpeg's best guess of a stream's frame rate.
@@ -83,6 +153,12 @@ fn stream_pointer(input: &mut context::Input, index: usize) -> Option<*mut ffi::
 pub(crate) fn stream_metadata(stream: &stream::Stream<'_>) -> Metadata {
     // SAFETY: the stream is valid as long as it is borrowed.
     unsafe { read_dictionary((*stream.as_ptr()).metadata) }
+}
+
+/// A chapter's tags.
+pub(crate) fn chapter_metadata(chapter: &Chapter<'_>) -> Metadata {
+    // SAFETY: the chapter is valid as long as it is borrowed.
+    unsafe { read_dictionary((*chapter.as_ptr()).metadata) }
 }
 
 /// A container's tags.

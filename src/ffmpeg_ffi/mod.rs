@@ -6,6 +6,7 @@ mod input;
 mod output;
 mod pixels;
 mod scaler;
+mod subtitle;
 
 use std::ffi::{CStr, CString};
 use std::ptr;
@@ -17,6 +18,7 @@ pub(crate) use input::*;
 pub(crate) use output::*;
 pub(crate) use pixels::*;
 pub(crate) use scaler::Scaler;
+pub(crate) use subtitle::*;
 
 /// Entries of an FFmpeg dictionary, in any text encoding.
 pub(crate) type Metadata = Vec<(CString, CString)>;

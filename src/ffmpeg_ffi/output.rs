@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
 
+use ffmpeg_next::codec::packet::side_data;
 use ffmpeg_next::format::{context, stream};
 use ffmpeg_next::{Error, Rational, chroma, codec, encoder, ffi};
 
@@ -47,6 +48,13 @@ pub(crate) fn accepts_codec(output: &context::Output, id: codec::Id) -> Option<b
         )
     };
     (answer >= 0).then_some(answer == 1)
+}
+
+/// Lets the muxer convert packets to its own form, such as AAC from MPEG-TS. In fragments it switches this off when it writes the header,
+/// though with a delayed index nothing stands against it.
+pub(crate) fn allow_packet_conversion(output: &mut context::Output) {
+    // SAFETY: the context is valid and exclusively borrowed.
+    unsafe { (*output.as_mut_ptr()).flags |= ffi::AVFMT_FLAG_AUTO_BSF }
 }
 
 /// Writes what is buffered; reports errors of all writes so far, which closing would hide.
@@ -113,13 +121,18 @@ pub(crate) fn set_display_matrix(
         .iter()
         .flat_map(|value| value.to_ne_bytes())
         .collect();
+    set_side_data(stream, side_data::Type::DisplayMatrix, &bytes)
+}
+
+/// Attaches facts about a whole stream, in the layout that FFmpeg has for their kind.
+pub(crate) fn set_side_data(
+    stream: &mut stream::StreamMut<'_>,
+    kind: side_data::Type,
+    bytes: &[u8],
+) -> Result<(), Error> {
     // SAFETY: the stream is exclusively borrowed; the call returns null or `bytes.len()` bytes.
     unsafe {
-        let target = ffi::av_stream_new_side_data(
-            stream.as_mut_ptr(),
-            ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX,
-            bytes.len(),
-        );
+        let target = ffi::av_stream_new_side_data(stream.as_mut_ptr(), kind.into(), bytes.len());
         if target.is_null() {
             return Err(Error::Other {
                 errno: ffmpeg_next::error::ENOMEM,

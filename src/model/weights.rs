@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::ops::Range;
 use std::path::Path;
 
@@ -12,6 +13,8 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
 
+/// Largest file that is read: four times the largest ResNet in f32.
+const MAXIMUM_FILE_BYTES: u64 = 1 << 30;
 /// What a user can do about a bad weight file.
 const REMEDY: &str = "make a good one with `gradcam-video weights convert FOLDER OUT.safetensors`, \
                       or leave out --weights to use the built-in weights";
@@ -51,7 +54,19 @@ impl WeightFile {
     /// [`ErrorKind::Weights`] if it cannot be read or is not a whole safetensors file of f16, bf16 or f32 tensors.
     pub fn open(path: &Path) -> Result<Self> {
         let origin = path.display().to_string();
-        let bytes = fs::read(path).map_err(|error| {
+        // Some files have no end.
+        let read = || -> io::Result<Vec<u8>> {
+            let mut bytes = Vec::new();
+            File::open(path)?
+                .take(MAXIMUM_FILE_BYTES + 1)
+                .read_to_end(&mut bytes)?;
+            if bytes.len() as u64 > MAXIMUM_FILE_BYTES {
+                let limit = MAXIMUM_FILE_BYTES >> 20;
+                return Err(io::Error::other(format!("it is larger than {limit} MiB")));
+            }
+            Ok(bytes)
+        };
+        let bytes = read().map_err(|error| {
             Error::caused_by(
                 ErrorKind::Weights,
                 format!("cannot read weights {origin} ({REMEDY})"),

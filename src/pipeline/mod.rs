@@ -12,14 +12,14 @@
 //! use gradcam_video::records::{RecordsFormat, RecordsHeader, RecordsReader, RecordsWriter};
 //! use gradcam_video::render::{ColorMap, RenderOptions, Renderer};
 //! use gradcam_video::sink::{EncodeOptions, FfmpegSink, OutputSpec};
-//! use gradcam_video::source::{FfmpegSource, FrameSource, InputSpec, TimeRange};
+//! use gradcam_video::source::{FfmpegSource, FrameSource, InputSpec, ReadOptions};
 //! use gradcam_video::temporal::Normalize;
 //!
 //! # fn example(model: &dyn gradcam_video::model::Classifier) -> Result<(), Box<dyn std::error::Error>> {
 //! let cancel = CancelToken::new();
 //! let input = InputSpec::Path("in.mp4".into());
 //! let run = |maps: Maps, render: RenderOptions, output: &str, records| -> gradcam_video::Result<()> {
-//!     let source = FfmpegSource::open(&input, TimeRange::default(), &cancel)?;
+//!     let source = FfmpegSource::open(&input, ReadOptions::default(), &cancel)?;
 //!     let renderer = Renderer::for_stream(render, source.info())?;
 //!     let output = OutputSpec::Path(output.into());
 //!     let sink = FfmpegSink::create(&output, source.info(), renderer.shape(), &EncodeOptions::default())?;

@@ -31,6 +31,9 @@ use crate::temporal::{Hold, Normalize, Temporal};
 /// Frames in flight beyond one per worker: enough that decoder and encoder can run ahead of a slow frame, few enough that 1080p
 /// frames (3 MB each) stay a small part of memory.
 const SPARE_FRAMES_IN_FLIGHT: usize = 4;
+/// As above for frames of more pixels than 4K, of which each takes 13 MB and more.
+const SPARE_LARGE_FRAMES_IN_FLIGHT: usize = 1;
+const LARGE_FRAME_PIXELS: usize = 3840 * 2160;
 
 /// How maps are laid over frames and shown over time.
 #[derive(Debug, Clone)]
@@ -169,23 +172,29 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
         }
         Maps::Recorded(reader) => {
             let size = reader.header().input_size;
-            let redraw = Redraw::new(*reader, orientation, time_base)?;
+            let redraw = Redraw::new(*reader, orientation, time_base, info.pixel_aspect)?;
             (None, Some(redraw), size, None)
         }
     };
     let input = InputFacts {
         orientation,
-        width: info.width,
-        height: info.height,
+        shape: info.frame_shape(),
         time_base,
         estimated_frames: info.estimated_frames,
         model_size,
     };
     let workers = explaining.as_ref().map_or(1, Explaining::frames_at_once);
+    let info_pixels = input.shape.width.saturating_mul(input.shape.height);
 
     // A permit travels with every frame: at most this many exist between decoder and encoder, so that neither a
     // queue nor the reorder buffer can grow while one worker is slow.
-    let in_flight = workers + SPARE_FRAMES_IN_FLIGHT;
+    let is_large = info_pixels > LARGE_FRAME_PIXELS;
+    let spare = if is_large {
+        SPARE_LARGE_FRAMES_IN_FLIGHT
+    } else {
+        SPARE_FRAMES_IN_FLIGHT
+    };
+    let in_flight = workers + spare;
     let (permit_return, permits) = bounded::<()>(in_flight);
     for _ in 0..in_flight {
         let _ = permit_return.try_send(());
@@ -224,6 +233,7 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
                     let worker = Worker {
                         explaining,
                         resize: options.resize,
+                        pixel_aspect: input.shape.pixel_aspect,
                         orientation,
                         reporter,
                         cancel,
@@ -262,9 +272,7 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
                 last: None,
             }),
             temporal: Temporal::new(options.normalize.clone(), options.smooth),
-            map_in_frame: options
-                .resize
-                .map_in_frame(input.width, input.height, input.model_size),
+            map_in_frame: options.resize.map_in_frame(input.shape, input.model_size),
             renderer,
             sink,
             records,
@@ -316,7 +324,9 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
     Ok(Summary {
         frames_in: frames_in.load(Ordering::Relaxed),
         frames_out: finished.frames_written,
-        decode_errors: finished.decode_errors,
+        decode_errors: finished.damage.count(),
+        damage: finished.damage,
+        notices: finished.notices,
         wall_s,
         fps: finished.frames_written as f64 / wall_s,
         cpu_s,

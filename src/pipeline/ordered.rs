@@ -4,7 +4,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::explain::{Explanation, Request, TargetChoice};
-use crate::frame::{Orientation, RectInFrame, TimeBase};
+use crate::frame::{FrameShape, Orientation, RectInFrame, TimeBase};
 use crate::pipeline::describe::{Describer, label};
 use crate::pipeline::failure::FirstFailure;
 use crate::pipeline::reorder::Reorder;
@@ -13,15 +13,15 @@ use crate::pipeline::worker::{Asked, Content, Explained, Made};
 use crate::records::{Flag, Record, RecordsWriter};
 use crate::render::{Panel, Renderer};
 use crate::sink::FrameSink;
-use crate::source::SourceEnd;
+use crate::source::{Damage, SourceEnd};
 use crate::temporal::{Hold, Temporal};
 
 /// What all stages need to know of the input.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct InputFacts {
     pub(super) orientation: Orientation,
-    pub(super) width: usize,
-    pub(super) height: usize,
+    /// Of the coded frames.
+    pub(super) shape: FrameShape,
     pub(super) time_base: TimeBase,
     pub(super) estimated_frames: Option<u64>,
     pub(super) model_size: usize,
@@ -44,7 +44,8 @@ pub(super) struct Ordered<'a> {
 /// The ordered thread's account.
 pub(super) struct Finished {
     pub(super) frames_written: u64,
-    pub(super) decode_errors: u64,
+    pub(super) damage: Damage,
+    pub(super) notices: Vec<String>,
     pub(super) no_positive_evidence: u64,
     pub(super) flicker: Option<f64>,
     pub(super) last: Option<Explanation>,
@@ -142,17 +143,19 @@ impl Ordered<'_> {
     }
 
     /// Closes records and output, which then has its final name.
-    pub(super) fn finish(self, end: SourceEnd) -> Result<Finished> {
-        let decode_errors = end.decode_errors;
+    pub(super) fn finish(self, mut end: SourceEnd) -> Result<Finished> {
+        let mut damage = std::mem::take(&mut end.damage);
+        let notices = std::mem::take(&mut end.notices);
         if let Some(mut records) = self.records {
             records.finish()?;
         }
+        let written = self.sink.finish(end);
+        let written = written.map_err(|error| error.at_stage(Stage::Encode))?;
+        damage.bad_packets += written.bad_packets;
         Ok(Finished {
-            frames_written: self
-                .sink
-                .finish(end)
-                .map_err(|error| error.at_stage(Stage::Encode))?,
-            decode_errors,
+            frames_written: written.frames,
+            damage,
+            notices,
             no_positive_evidence: self.no_positive_evidence,
             flicker: self.temporal.flicker(),
             last: self.chooser.and_then(|chooser| chooser.last),

@@ -42,11 +42,13 @@ impl Redraw {
         records: RecordsReader,
         orientation: Orientation,
         time_base: TimeBase,
+        pixel_aspect: f64,
     ) -> Result<Self> {
         let (resize, input_size, normalization) = preprocessing(records.header())?;
         Ok(Self {
             records,
-            preprocessor: Preprocessor::to_size(resize, input_size, normalization),
+            preprocessor: Preprocessor::to_size(resize, input_size, normalization)
+                .with_pixel_aspect(pixel_aspect),
             normalization,
             orientation,
             time_base,

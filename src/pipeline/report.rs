@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::explain::Explanation;
 use crate::pipeline::RecordsFit;
+use crate::source::Damage;
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy)]
@@ -89,7 +90,7 @@ pub struct Summary {
     pub frames_in: u64,
     /// Frames written.
     pub frames_out: u64,
-    /// Damaged packets and frames.
+    /// How many things were wrong with the input: [`damage`](Self::damage) counted.
     pub decode_errors: u64,
     /// Duration of the run in seconds.
     pub wall_s: f64,
@@ -113,6 +114,12 @@ pub struct Summary {
     pub flicker: Option<f64>,
     /// Frames whose raw map had no positive value.
     pub no_positive_evidence: u64,
+    /// What was wrong with the input.
+    #[serde(skip)]
+    pub damage: Damage,
+    /// Things the user should be told that came up on the way.
+    #[serde(skip)]
+    pub notices: Vec<String>,
     /// Whether the run stopped on request.
     #[serde(skip)]
     pub was_cancelled: bool,

@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
 use crate::pipeline::{CancelToken, Job, Maps, Options, Reporter, Summary, largest_maxima, run};
 use crate::records::{RecordsFormat, RecordsHeader, RecordsReader, RecordsWriter};
-use crate::sink::FrameSink;
+use crate::sink::{FrameSink, Written};
 use crate::source::{FrameSource, SourceEnd};
 use crate::temporal::Normalize;
 
@@ -77,7 +77,10 @@ impl FrameSink for NoPictures {
         Ok(())
     }
 
-    fn finish(self: Box<Self>, _: SourceEnd) -> Result<u64> {
-        Ok(self.0)
+    fn finish(self: Box<Self>, _: SourceEnd) -> Result<Written> {
+        Ok(Written {
+            frames: self.0,
+            bad_packets: 0,
+        })
     }
 }

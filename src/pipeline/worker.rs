@@ -44,6 +44,7 @@ pub(super) struct Made {
 pub(super) struct Worker<'a> {
     pub(super) explaining: &'a Explaining<'a>,
     pub(super) resize: ResizePolicy,
+    pub(super) pixel_aspect: f64,
     pub(super) orientation: Orientation,
     pub(super) reporter: &'a dyn Reporter,
     pub(super) cancel: &'a CancelToken,
@@ -64,7 +65,8 @@ impl Worker<'_> {
             .num_threads(1)
             .use_current_thread()
             .build();
-        let mut preprocessor = Preprocessor::new(self.resize, self.explaining.model.spec());
+        let mut preprocessor = Preprocessor::new(self.resize, self.explaining.model.spec())
+            .with_pixel_aspect(self.pixel_aspect);
         while let Some(frame) = times.preprocess.wait(|| failure.receive(frames)) {
             let is_explained = frame.index.0.is_multiple_of(self.explaining.stride.max(1));
             let explained = is_explained

@@ -1,14 +1,16 @@
 //! Reading records back: the header, then all records of a frame at a time.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::writer::CSV_COLUMNS;
 use super::{Flag, Record, RecordTarget, RecordsFormat, RecordsHeader};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Longest line that is read, in bytes: a 56x56 map takes about 40 KB.
+/// Longest line (or row of CSV) that is read, in bytes: a 56x56 map takes about 40 KB.
 const MAX_LINE_BYTES: u64 = 1 << 24;
 
 /// Reads a records file from front to back.
@@ -29,7 +31,35 @@ pub struct RecordsReader {
 
 enum Records {
     Jsonl(Box<dyn BufRead + Send>),
-    Csv(Box<csv::StringRecordsIntoIter<Box<dyn BufRead + Send>>>),
+    Csv(Box<csv::StringRecordsIntoIter<Rationed>>, Ration),
+}
+
+/// How many bytes may still be read until the next row: the parser itself takes rows of any length.
+#[derive(Clone, Default)]
+struct Ration(Arc<AtomicU64>);
+
+impl Ration {
+    fn renew(&self) {
+        self.0.store(MAX_LINE_BYTES, Ordering::Relaxed);
+    }
+}
+
+/// Refuses to read on when the ration is used up.
+struct Rationed {
+    input: Box<dyn BufRead + Send>,
+    ration: Ration,
+}
+
+impl Read for Rationed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.ration.0.load(Ordering::Relaxed);
+        if left == 0 {
+            return Err(io::Error::other(too_long()));
+        }
+        let count = (&mut self.input).take(left).read(buffer)?;
+        self.ration.0.fetch_sub(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
 }
 
 impl RecordsReader {
@@ -69,6 +99,12 @@ impl RecordsReader {
         let records = match format {
             RecordsFormat::Jsonl => Records::Jsonl(input),
             RecordsFormat::Csv => {
+                let ration = Ration::default();
+                ration.renew();
+                let input = Rationed {
+                    input,
+                    ration: ration.clone(),
+                };
                 let mut reader = csv::Reader::from_reader(input);
                 let columns = reader.headers().map_err(|error| bad_line(name, 2, error))?;
                 if columns != CSV_COLUMNS.as_slice() {
@@ -77,7 +113,7 @@ impl RecordsReader {
                     return Err(bad_line(name, 2, cause));
                 }
                 line = 2;
-                Records::Csv(Box::new(reader.into_records()))
+                Records::Csv(Box::new(reader.into_records()), ration)
             }
         };
         Ok(Self {
@@ -156,11 +192,14 @@ impl RecordsReader {
                 Ok(Some(text)) => serde_json::from_str(&text).map_err(without_position),
                 Err(cause) => Err(cause),
             },
-            Records::Csv(rows) => match rows.next() {
-                None => return Ok(None),
-                Some(Ok(row)) => from_cells(&row),
-                Some(Err(error)) => Err(error.to_string()),
-            },
+            Records::Csv(rows, ration) => {
+                ration.renew();
+                match rows.next() {
+                    None => return Ok(None),
+                    Some(Ok(row)) => from_cells(&row),
+                    Some(Err(error)) => Err(error.to_string()),
+                }
+            }
         };
         let mut record = record.map_err(|cause| bad_line(&self.name, self.line, cause))?;
         record.top.truncate(self.most_top);
@@ -185,16 +224,17 @@ fn read_line(input: &mut Box<dyn BufRead + Send>) -> Result<Option<String>, Stri
         .read_until(b'\n', &mut bytes)
         .map_err(|error| error.to_string())?;
     if bytes.len() as u64 == MAX_LINE_BYTES {
-        return Err(format!(
-            "the line is longer than {} MiB",
-            MAX_LINE_BYTES >> 20
-        ));
+        return Err(too_long());
     }
     if bytes.is_empty() {
         return Ok(None);
     }
     let text = String::from_utf8(bytes).map_err(|_| "the line is no text".to_owned())?;
     Ok(Some(text.trim_end().to_owned()))
+}
+
+fn too_long() -> String {
+    format!("the line is longer than {} MiB", MAX_LINE_BYTES >> 20)
 }
 
 fn from_cells(row: &csv::StringRecord) -> Result<Record, String> {
@@ -343,6 +383,22 @@ mod tests {
             for format in [RecordsFormat::Jsonl, RecordsFormat::Csv] {
                 let error = reader(text.as_bytes(), format).err().unwrap();
                 assert!(error.one_line().contains("line 1"), "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn lines_without_end_are_refused() {
+        let endless = || Box::new(BufReader::new(io::repeat(b'a')));
+        for format in [RecordsFormat::Jsonl, RecordsFormat::Csv] {
+            let bytes = written(format);
+            let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+            for count in 0..3 {
+                let input = Cursor::new(lines[..count].concat()).chain(endless());
+                let result = RecordsReader::new(Box::new(input), format, "r");
+                let result = result.and_then(|mut reader| reader.next_frame());
+                let line = result.unwrap_err().one_line();
+                assert!(line.contains("longer than 16 MiB"), "{line}");
             }
         }
     }

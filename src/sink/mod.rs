@@ -7,7 +7,7 @@ mod still;
 
 #[cfg(feature = "video")]
 pub use ffmpeg::{EncodeOptions, FfmpegSink};
-pub use partial::PartialFile;
+pub use partial::{PartialFile, remove_unfinished_files};
 pub use still::StillSink;
 
 use std::path::PathBuf;
@@ -38,6 +38,15 @@ pub struct PictureShape {
     pub color: ColorSpec,
 }
 
+/// What a sink has written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Written {
+    /// Frames.
+    pub frames: u64,
+    /// Packets of copied streams that were malformed and left out.
+    pub bad_packets: u64,
+}
+
 /// Receives finished frames in order.
 ///
 /// Nothing appears under the final name before [`finish`](Self::finish) succeeds; a sink that is dropped without it
@@ -49,9 +58,9 @@ pub trait FrameSink {
     /// [`ErrorKind::Output`](crate::ErrorKind::Output) if encoding or writing fails.
     fn write(&mut self, frame: Frame) -> Result<()>;
 
-    /// Flushes, closes, and gives the output its final name. Returns how many frames were written.
+    /// Flushes, closes, and gives the output its final name.
     ///
     /// # Errors
     /// [`ErrorKind::Output`](crate::ErrorKind::Output) if the rest cannot be written.
-    fn finish(self: Box<Self>, end: SourceEnd) -> Result<u64>;
+    fn finish(self: Box<Self>, end: SourceEnd) -> Result<Written>;
 }

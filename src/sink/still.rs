@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageFormat};
 
-use super::{FrameSink, PartialFile, PictureShape};
+use super::{FrameSink, PartialFile, PictureShape, Written};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
 use crate::source::SourceEnd;
@@ -88,12 +88,15 @@ impl FrameSink for StillSink {
         Ok(())
     }
 
-    fn finish(self: Box<Self>, _end: SourceEnd) -> Result<u64> {
+    fn finish(self: Box<Self>, _end: SourceEnd) -> Result<Written> {
         if !self.has_frame {
             return Err(self.failed("no frame came"));
         }
         self.file.commit()?;
-        Ok(1)
+        Ok(Written {
+            frames: 1,
+            bad_packets: 0,
+        })
     }
 }
 
@@ -170,7 +173,7 @@ mod tests {
             let mut sink = sink(&path, &rgb());
             sink.write(frame(0, rgb())).unwrap();
             assert!(!path.exists(), "no name before it is finished");
-            assert_eq!(sink.finish(SourceEnd::default()).unwrap(), 1);
+            assert_eq!(sink.finish(SourceEnd::default()).unwrap().frames, 1);
             let read = image::ImageReader::open(&path).unwrap().decode().unwrap();
             assert_eq!((read.width(), read.height()), (30, 20));
             for (got, want) in read.into_rgb8().iter().zip(rgb().to_rgb8()) {

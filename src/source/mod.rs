@@ -1,17 +1,20 @@
 //! Where frames come from: one file per kind of source behind the [`FrameSource`] trait.
 
+mod damage;
 #[cfg(feature = "video")]
 mod ffmpeg;
 mod still;
 
+pub use damage::Damage;
 #[cfg(feature = "video")]
 pub use ffmpeg::{CopiedStream, FfmpegSource, StreamTemplate};
-pub use still::{StillSource, is_still_image};
+pub use still::{StillSource, is_still_image, is_still_image_name};
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::error::Result;
-use crate::frame::{ColorSpec, Frame, Orientation, PictureFormat, TimeBase};
+use crate::frame::{ColorSpec, Frame, FrameShape, Orientation, PictureFormat, TimeBase};
 
 /// What to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +48,30 @@ pub struct TimeRange {
     pub end_secs: Option<f64>,
 }
 
+/// How to read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ReadOptions {
+    /// Which part.
+    pub range: TimeRange,
+    /// Whether interlaced frames are deinterlaced before all else; as many frames come out.
+    pub deinterlace: bool,
+    /// Whether the first damage ends the reading with an error.
+    pub is_strict: bool,
+    /// How long a server may be silent before reading ends.
+    pub network_timeout: Duration,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self {
+            range: TimeRange::default(),
+            deinterlace: false,
+            is_strict: false,
+            network_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
 /// What is known about a stream before its frames are read.
 #[derive(Debug)]
 pub struct SourceInfo {
@@ -56,6 +83,8 @@ pub struct SourceInfo {
     pub format: PictureFormat,
     /// Meaning of the samples.
     pub color: ColorSpec,
+    /// Width of a coded pixel divided by its height, as it is shown; 1 if nobody says.
+    pub pixel_aspect: f64,
     /// How a picture must be turned to stand upright.
     pub orientation: Orientation,
     /// Unit of every frame's presentation time.
@@ -69,11 +98,24 @@ pub struct SourceInfo {
     pub template: Option<StreamTemplate>,
 }
 
+impl SourceInfo {
+    /// Size and pixels of the coded frames.
+    pub fn frame_shape(&self) -> FrameShape {
+        FrameShape {
+            width: self.width,
+            height: self.height,
+            pixel_aspect: self.pixel_aspect,
+        }
+    }
+}
+
 /// What is left when the last frame has been read.
 #[derive(Default)]
 pub struct SourceEnd {
-    /// Packets or frames that could not be decoded.
-    pub decode_errors: u64,
+    /// What was wrong with the input.
+    pub damage: Damage,
+    /// Things the user should be told that were not known at the beginning.
+    pub notices: Vec<String>,
     /// Packets of other streams that lie behind the last frame.
     #[cfg(feature = "video")]
     pub passthrough: Vec<ffmpeg_next::Packet>,
@@ -87,7 +129,7 @@ pub trait FrameSource: Send {
     /// The next frame in presentation order, or `None` at the end.
     ///
     /// # Errors
-    /// [`ErrorKind::Input`](crate::ErrorKind::Input) if reading fails for good; single damaged frames are counted, not errors.
+    /// [`ErrorKind::Input`](crate::ErrorKind::Input) if reading fails for good. Damage is counted, not an error, unless the source was told to be strict.
     fn next_frame(&mut self) -> Result<Option<Frame>>;
 
     /// Called once, after `next_frame` returned `None`.

@@ -19,14 +19,33 @@ const MAX_DECODED_BYTES: u64 = 1 << 29;
 const EXTENSIONS: [&str; 7] = ["png", "jpg", "jpeg", "bmp", "webp", "tif", "tiff"];
 
 /// Whether the name ends like that of a still image. GIF is not among them: it is read as a video.
+pub fn is_still_image_name(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|extension| {
+        EXTENSIONS
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(extension))
+    })
+}
+
+/// Whether a file is to be read as a still image: by its name, unless it begins like a video.
 pub fn is_still_image(path: &Path) -> bool {
-    path.extension()
-        .and_then(|extension| extension.to_str())
-        .is_some_and(|extension| {
-            EXTENSIONS
-                .iter()
-                .any(|known| known.eq_ignore_ascii_case(extension))
-        })
+    is_still_image_name(path) && !begins_like_a_video(path)
+}
+
+/// Whether a regular file begins with the signature of MP4, Matroska, AVI, Ogg, FLV or a program stream.
+fn begins_like_a_video(path: &Path) -> bool {
+    let mut head = [0; 12];
+    // A pipe may have no writer yet, and what is read from it would be missing later.
+    let is_read =
+        path.is_file() && File::open(path).is_ok_and(|mut file| file.read_exact(&mut head).is_ok());
+    is_read
+        && (&head[4..8] == b"ftyp"
+            || head.starts_with(&[0x1A, 0x45, 0xDF, 0xA3])
+            || (head.starts_with(b"RIFF") && &head[8..] == b"AVI ")
+            || head.starts_with(b"OggS")
+            || head.starts_with(b"FLV")
+            || head.starts_with(&[0, 0, 1, 0xBA]))
 }
 
 /// One frame, decoded when the source is opened: upright, full-range RGB with 8 bits, without alpha.
@@ -60,6 +79,7 @@ impl StillSource {
                 height,
                 format: picture.format,
                 color: picture.color,
+                pixel_aspect: 1.0,
                 orientation: Orientation::default(),
                 time_base: TimeBase {
                     numerator: 1,
@@ -131,11 +151,14 @@ fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
     limits.max_alloc = Some(MAX_DECODED_BYTES);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(text)?;
-    if decoder.total_bytes() > MAX_DECODED_BYTES {
-        let (width, height) = decoder.dimensions();
+    let (width, height) = decoder.dimensions();
+    // Grey is decoded to one byte, but becomes RGB.
+    let rgb_bytes = 3 * u64::from(width) * u64::from(height);
+    let needed_bytes = decoder.total_bytes().max(rgb_bytes);
+    if needed_bytes > MAX_DECODED_BYTES {
         return Err(format!(
             "{width}x{height} pixels need {} MiB, more than the {} MiB allowed",
-            decoder.total_bytes() >> 20,
+            needed_bytes >> 20,
             MAX_DECODED_BYTES >> 20,
         ));
     }
@@ -331,6 +354,22 @@ mod tests {
         bytes.extend([0; 24]);
         let line = refusal("huge.bmp", &bytes);
         assert!(line.contains("30000x30000 pixels need 2574 MiB"), "{line}");
+    }
+
+    #[test]
+    fn grey_pixels_count_as_the_rgb_they_become() {
+        let mut bytes = b"BM".to_vec();
+        bytes.extend([0; 8]);
+        for field in [54 + 1024_u32, 40, 20_000, 20_000] {
+            bytes.extend(field.to_le_bytes());
+        }
+        bytes.extend([1, 0, 8, 0]);
+        bytes.extend([0; 24]);
+        for level in 0..=255 {
+            bytes.extend([level, level, level, 0]);
+        }
+        let line = refusal("grey.bmp", &bytes);
+        assert!(line.contains("20000x20000 pixels need 1144 MiB"), "{line}");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What the tests of the command line share: running the binary, ffmpeg and ffprobe.
 #![allow(dead_code, clippy::unwrap_used, missing_docs, unreachable_pub)]
 
+pub mod streams;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

@@ -4,8 +4,40 @@ use std::path::Path;
 
 use ffmpeg_next::{Dictionary, encoder};
 
-use super::EncodeOptions;
 use crate::error::{Error, ErrorKind, Result};
+
+/// How the output is encoded and written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodeOptions {
+    /// FFmpeg's name of the encoder; VP9 for WebM and H.264 for all else if `None`.
+    pub codec: Option<String>,
+    /// Speed against size, in the encoder's own words; fast enough to keep pace with the network if `None`.
+    pub preset: Option<String>,
+    /// Constant rate factor: lower is better and larger; about the same quality with every encoder if `None`.
+    pub crf: Option<u8>,
+    /// Whether audio is kept.
+    pub keep_audio: bool,
+    /// Whether MP4 and MOV are written in fragments, which survive a crash.
+    pub is_fragmented: bool,
+    /// Whether an existing file may be replaced.
+    pub overwrite: bool,
+    /// Whether a malformed packet of audio or subtitles is an error; else it is left out.
+    pub is_strict: bool,
+}
+
+impl Default for EncodeOptions {
+    fn default() -> Self {
+        Self {
+            codec: None,
+            preset: None,
+            crf: None,
+            keep_audio: true,
+            is_fragmented: false,
+            overwrite: false,
+            is_strict: false,
+        }
+    }
+}
 
 /// File extensions and FFmpeg's names of their containers.
 const CONTAINERS: [(&str, &str); 6] = [
@@ -15,16 +47,6 @@ const CONTAINERS: [(&str, &str); 6] = [
     ("mkv", "matroska"),
     ("webm", "webm"),
     ("ts", "mpegts"),
-];
-
-/// Encoders worth naming when one is missing.
-const KNOWN_ENCODERS: [&str; 6] = [
-    "libx264",
-    "libx265",
-    "libvpx-vp9",
-    "libsvtav1",
-    "libaom-av1",
-    "mpeg4",
 ];
 
 /// The container that the path's extension asks for.
@@ -56,31 +78,25 @@ pub(super) fn container_for(path: &Path) -> Result<&'static str> {
         })
 }
 
-/// The encoder of this name.
-///
-/// # Errors
-/// [`ErrorKind::InvalidArgument`] that lists those which this FFmpeg has.
-pub(super) fn find_encoder(name: &str) -> Result<ffmpeg_next::Codec> {
-    let found = (!name.contains('\0'))
-        .then(|| encoder::find_by_name(name))
-        .flatten();
-    found.filter(ffmpeg_next::Codec::is_video).ok_or_else(|| {
-        let available: Vec<_> = KNOWN_ENCODERS
-            .into_iter()
-            .filter(|known| encoder::find_by_name(known).is_some())
-            .collect();
-        Error::new(
-            ErrorKind::InvalidArgument,
-            format!(
-                "this FFmpeg has no video encoder {name:?}; it has {}",
-                available.join(", ")
-            ),
-        )
-    })
+/// An encoder whose quality we know how to set.
+struct KnownEncoder {
+    name: &'static str,
+    /// The values of `--preset`, fastest first, except for numbers; the default is `preset`.
+    presets: Presets,
+    preset: &'static str,
+    /// Default and largest constant rate factor.
+    crf: u8,
+    largest_crf: u8,
 }
 
-/// The presets of x264 and x265, fastest first.
-const X26X_PRESETS: [&str; 10] = [
+enum Presets {
+    Named(&'static [&'static str]),
+    /// Numbers from 0 (slow) to this one.
+    UpTo(u8),
+}
+
+/// The presets of x264 and x265. They print a line of their own about others.
+const X26X_PRESETS: Presets = Presets::Named(&[
     "ultrafast",
     "superfast",
     "veryfast",
@@ -91,65 +107,213 @@ const X26X_PRESETS: [&str; 10] = [
     "slower",
     "veryslow",
     "placebo",
+]);
+
+const KNOWN_ENCODERS: [KnownEncoder; 5] = [
+    KnownEncoder {
+        name: "libx264",
+        presets: X26X_PRESETS,
+        preset: "veryfast",
+        crf: 20,
+        largest_crf: 51,
+    },
+    KnownEncoder {
+        name: "libx265",
+        presets: X26X_PRESETS,
+        preset: "veryfast",
+        crf: 24,
+        largest_crf: 51,
+    },
+    KnownEncoder {
+        name: "libvpx-vp9",
+        presets: Presets::UpTo(8),
+        preset: "5",
+        crf: 30,
+        largest_crf: 63,
+    },
+    KnownEncoder {
+        name: "libsvtav1",
+        presets: Presets::UpTo(13),
+        preset: "10",
+        crf: 30,
+        largest_crf: 63,
+    },
+    KnownEncoder {
+        name: "libaom-av1",
+        presets: Presets::UpTo(8),
+        preset: "8",
+        crf: 30,
+        largest_crf: 63,
+    },
 ];
 
-/// Refuses presets that x264 and x265 do not know: x264 would print its own line about them.
-///
-/// # Errors
-/// [`ErrorKind::InvalidArgument`] that lists the presets.
-pub(super) fn check_preset(options: &EncodeOptions) -> Result<()> {
-    let is_x26x = matches!(options.codec.as_str(), "libx264" | "libx265");
-    if is_x26x && !X26X_PRESETS.contains(&options.preset.as_str()) {
-        return Err(Error::new(
-            ErrorKind::InvalidArgument,
-            format!(
-                "{} has no preset {:?}; it has {}",
-                options.codec,
-                options.preset,
-                X26X_PRESETS.join(", ")
-            ),
-        ));
-    }
-    Ok(())
+/// Which encoder is used, and how.
+pub(super) struct Encoding {
+    pub(super) codec: ffmpeg_next::Codec,
+    pub(super) name: String,
+    options: Vec<(&'static str, String)>,
 }
 
-/// The encoder's options. One thread: the workers keep the other cores busy, and more threads would hold more frames.
-pub(super) fn encoder_options(options: &EncodeOptions) -> Dictionary<'static> {
-    let mut dictionary = Dictionary::new();
-    let crf = options.crf.to_string();
-    let mut set = |key: &str, value: &str| dictionary.set(key, value);
-    match options.codec.as_str() {
-        "libx264" => {
-            set("threads", "1");
-            set("preset", &options.preset);
-            set("crf", &crf);
-        }
-        "libx265" => {
-            set("preset", &options.preset);
-            set("crf", &crf);
-            set("x265-params", "log-level=none:pools=1");
-        }
-        "libvpx-vp9" => {
-            set("threads", "1");
-            set("crf", &crf);
-            set("b", "0");
-            set("deadline", "good");
-            set("cpu-used", "5");
-        }
-        "libaom-av1" => {
-            set("threads", "1");
-            set("crf", &crf);
-            set("cpu-used", "8");
-        }
-        "libsvtav1" => {
-            set("crf", &crf);
-            let is_number = options.preset.parse::<u8>().is_ok();
-            set("preset", if is_number { &options.preset } else { "10" });
-        }
-        _ => {}
+impl Encoding {
+    /// What was asked for, completed for `muxer`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for an encoder that this FFmpeg lacks, a preset or a rate factor that the encoder does not know.
+    pub(super) fn choose(options: &EncodeOptions, muxer: &str) -> Result<Self> {
+        let default = if muxer == "webm" {
+            "libvpx-vp9"
+        } else {
+            "libx264"
+        };
+        let name = options.codec.as_deref().unwrap_or(default);
+        let codec = find_encoder(name)?;
+        let known = KNOWN_ENCODERS.iter().find(|known| known.name == name);
+        let options = match known {
+            Some(known) => known.options(options)?,
+            None => foreign_options(name, options)?,
+        };
+        Ok(Self {
+            codec,
+            name: name.to_owned(),
+            options,
+        })
     }
-    dictionary
+
+    /// The options, as FFmpeg takes them.
+    pub(super) fn dictionary(&self) -> Dictionary<'static> {
+        let mut dictionary = Dictionary::new();
+        for (key, value) in &self.options {
+            dictionary.set(key, value);
+        }
+        dictionary
+    }
 }
+
+impl KnownEncoder {
+    /// One thread each: the workers keep the other cores busy, and more threads would hold more frames.
+    fn options(&self, options: &EncodeOptions) -> Result<Vec<(&'static str, String)>> {
+        let preset = options.preset.as_deref().unwrap_or(self.preset);
+        self.check_preset(preset)?;
+        let crf = options.crf.unwrap_or(self.crf);
+        if crf > self.largest_crf {
+            return Err(refuse(format!(
+                "--crf {crf}: {} takes 0 to {}",
+                self.name, self.largest_crf
+            )));
+        }
+        let mut list = vec![("crf", crf.to_string())];
+        let mut set = |key, value: &str| list.push((key, value.to_owned()));
+        match self.name {
+            "libx265" => {
+                set("preset", preset);
+                set("x265-params", "log-level=none:pools=1");
+            }
+            "libsvtav1" => {
+                set("preset", preset);
+                set("svtav1-params", "lp=1");
+            }
+            "libvpx-vp9" => {
+                set("threads", "1");
+                // Without a bit rate of 0 the factor is only a limit.
+                set("b", "0");
+                set("deadline", "good");
+                set("cpu-used", preset);
+            }
+            "libaom-av1" => {
+                set("threads", "1");
+                set("b", "0");
+                set("cpu-used", preset);
+            }
+            _ => {
+                set("threads", "1");
+                set("preset", preset);
+            }
+        }
+        Ok(list)
+    }
+
+    fn check_preset(&self, preset: &str) -> Result<()> {
+        let (is_known, known) = match self.presets {
+            Presets::Named(names) => (names.contains(&preset), names.join(", ")),
+            Presets::UpTo(most) => {
+                let number = preset.parse::<u8>();
+                let is_known = number.is_ok_and(|number| number <= most);
+                (is_known, format!("0 (slowest) to {most}"))
+            }
+        };
+        if is_known {
+            return Ok(());
+        }
+        let name = self.name;
+        Err(refuse(format!(
+            "{name} has no preset {preset:?}; it has {known}"
+        )))
+    }
+}
+
+/// Options of encoders that have no rate factor: a fixed, fine quantiser for those that heed it.
+fn foreign_options(name: &str, options: &EncodeOptions) -> Result<Vec<(&'static str, String)>> {
+    /// Two is the finest that all take.
+    const QUANTIZER: i32 = 3;
+    let given = [
+        ("--preset", options.preset.is_some()),
+        ("--crf", options.crf.is_some()),
+    ];
+    if let Some((option, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
+        let known = KNOWN_ENCODERS.map(|known| known.name).join(", ");
+        return Err(refuse(format!(
+            "{option} is known for {known}, not for {name}"
+        )));
+    }
+    let quality = QUANTIZER * ffmpeg_next::ffi::FF_QP2LAMBDA;
+    Ok(vec![
+        ("flags", "+qscale".to_owned()),
+        ("global_quality", quality.to_string()),
+    ])
+}
+
+/// The encoder of this name.
+fn find_encoder(name: &str) -> Result<ffmpeg_next::Codec> {
+    let found = (!name.contains('\0'))
+        .then(|| encoder::find_by_name(name))
+        .flatten();
+    found.filter(ffmpeg_next::Codec::is_video).ok_or_else(|| {
+        let available: Vec<_> = KNOWN_ENCODERS
+            .iter()
+            .map(|known| known.name)
+            .filter(|known| encoder::find_by_name(known).is_some())
+            .collect();
+        refuse(format!(
+            "this FFmpeg has no video encoder {name:?}; it has {}",
+            available.join(", ")
+        ))
+    })
+}
+
+fn refuse(message: String) -> Error {
+    Error::new(ErrorKind::InvalidArgument, message)
+}
+
+/// How the muxer writes.
+pub(super) fn muxer_options(muxer: &str, is_fragmented: bool) -> Dictionary<'static> {
+    let mut options = Dictionary::new();
+    // FLAC in MP4 has a standard, which this FFmpeg still calls an experiment.
+    options.set("strict", "experimental");
+    if matches!(muxer, "mp4" | "mov") {
+        if is_fragmented {
+            // `empty_moov` in place of `delay_moov` would shift video with B-frames.
+            options.set("movflags", "frag_keyframe+delay_moov+default_base_moof");
+            options.set("frag_duration", FRAGMENT_MICROS);
+            options.set("flush_packets", "1");
+        } else {
+            options.set("movflags", "faststart");
+        }
+    }
+    options
+}
+
+/// Half a second: what the encoder still holds when a crash comes is lost too, and a second in all is the limit.
+const FRAGMENT_MICROS: &str = "500000";
 
 #[cfg(test)]
 mod tests {
@@ -178,5 +342,52 @@ mod tests {
             "an audio encoder makes no video"
         );
         assert!(find_encoder("a\0b").is_err());
+    }
+
+    fn choose(muxer: &str, options: EncodeOptions) -> Result<Encoding> {
+        Encoding::choose(&options, muxer)
+    }
+
+    #[test]
+    fn each_container_has_an_encoder_and_each_encoder_its_quality() {
+        let crf = |encoding: &Encoding| encoding.dictionary().get("crf").map(str::to_owned);
+        let mp4 = choose("mp4", EncodeOptions::default()).unwrap();
+        assert_eq!(
+            (mp4.name.as_str(), crf(&mp4)),
+            ("libx264", Some("20".into()))
+        );
+        let webm = choose("webm", EncodeOptions::default()).unwrap();
+        assert_eq!(
+            (webm.name.as_str(), crf(&webm)),
+            ("libvpx-vp9", Some("30".into()))
+        );
+        let own = EncodeOptions {
+            crf: Some(12),
+            ..EncodeOptions::default()
+        };
+        assert_eq!(crf(&choose("mp4", own).unwrap()), Some("12".into()));
+    }
+
+    #[test]
+    fn what_an_encoder_does_not_know_is_refused() {
+        let with = |codec: &str, preset: Option<&str>, crf| EncodeOptions {
+            codec: Some(codec.to_owned()),
+            preset: preset.map(str::to_owned),
+            crf,
+            ..EncodeOptions::default()
+        };
+        for (options, hint) in [
+            (with("libx264", Some("bogus"), None), "veryfast"),
+            (
+                with("libvpx-vp9", Some("veryfast"), None),
+                "0 (slowest) to 8",
+            ),
+            (with("libx264", None, Some(60)), "0 to 51"),
+            (with("mpeg4", None, Some(20)), "not for mpeg4"),
+        ] {
+            let error = choose("mp4", options).err().unwrap().one_line();
+            assert!(error.contains(hint), "{error}");
+        }
+        choose("mp4", with("mpeg4", None, None)).unwrap();
     }
 }

@@ -1,73 +1,45 @@
 //! Video out through FFmpeg: encode, copy the other streams, mux.
 
+mod audio;
+mod conversion;
+mod copied;
+mod encoder;
 mod formats;
 mod staging;
+mod subtitle;
 
 use std::collections::HashMap;
 
 use ffmpeg_next::format::{context, output_to_stream};
-use ffmpeg_next::{
-    Dictionary, Error as FfmpegError, Packet, Rational, codec, color, encoder, media, picture,
-};
+use ffmpeg_next::{Error as FfmpegError, Packet, Rational, codec, encoder as encoders, picture};
 
-use self::formats::{check_preset, container_for, encoder_options, find_encoder};
+use self::conversion::takes_video;
+use self::copied::Copied;
+use self::encoder::open_encoder;
+use self::formats::{Encoding, container_for, muxer_options};
 use self::staging::Staging;
-use super::{FrameSink, OutputSpec, PartialFile, PictureShape};
+use super::{FrameSink, OutputSpec, PartialFile, PictureShape, Written};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ffmpeg_ffi::{
-    accepts_codec, flush_output, initialize, open_output, set_codec_tag, set_container_metadata,
-    set_display_matrix, set_disposition, set_encoder_details, set_frame_field_order,
-    set_pixel_aspect, set_stream_metadata,
+    accepts_codec, allow_packet_conversion, flush_output, initialize, open_output, set_codec_tag,
+    set_container_metadata, set_display_matrix, set_frame_field_order, set_pixel_aspect,
+    set_side_data, set_stream_metadata,
 };
-use crate::frame::{ColorModel, ColorSpec, Frame};
+use crate::frame::Frame;
 use crate::source::{SourceEnd, SourceInfo, StreamTemplate};
 
-/// How the output is encoded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EncodeOptions {
-    /// FFmpeg's name of the encoder.
-    pub codec: String,
-    /// Speed against size, in the encoder's own words.
-    pub preset: String,
-    /// Constant rate factor: lower is better and larger.
-    pub crf: u8,
-    /// Whether audio is copied.
-    pub keep_audio: bool,
-    /// Whether MP4 and MOV are written in fragments, which survive a crash.
-    pub is_fragmented: bool,
-    /// Whether an existing file may be replaced.
-    pub overwrite: bool,
-}
-
-impl Default for EncodeOptions {
-    fn default() -> Self {
-        Self {
-            codec: "libx264".to_owned(),
-            preset: "veryfast".to_owned(),
-            crf: 20,
-            keep_audio: true,
-            is_fragmented: false,
-            overwrite: false,
-        }
-    }
-}
-
-/// Where packets of a copied stream go.
-struct CopiedOutput {
-    output_index: usize,
-    input_time_base: Rational,
-}
+pub use self::formats::EncodeOptions;
 
 /// Encodes frames and writes them beside the copied streams.
 pub struct FfmpegSink {
     name: String,
     output: context::Output,
-    encoder: encoder::video::Encoder,
+    encoder: encoders::video::Encoder,
     staging: Staging,
     /// Unit of frame times.
     time_base: Rational,
     is_top_field_first: Option<bool>,
-    copied: HashMap<usize, CopiedOutput>,
+    copied: Copied,
     /// Durations of frames inside the encoder, by time: packets come out without.
     durations: HashMap<i64, i64>,
     frames_written: u64,
@@ -96,57 +68,69 @@ impl FfmpegSink {
             Error::new(ErrorKind::Output, format!("cannot write {name}: {cause}"))
         };
         initialize().map_err(|error| failed(&error))?;
-        let codec = find_encoder(&options.codec)?;
-        check_preset(options)?;
+        let muxer = match output {
+            OutputSpec::Path(path) => container_for(path)?,
+            OutputSpec::Stdout => "mp4",
+        };
+        let encoding = Encoding::choose(options, muxer)?;
+        let codec = encoding.codec;
         let template = source.template.as_ref();
-        let (file, mut context, muxer) = match output {
+        let (file, mut context) = match output {
             OutputSpec::Path(path) => {
-                let muxer = container_for(path)?;
                 let input = template.and_then(|template| template.input_path.as_deref());
                 let file = PartialFile::create(path, options.overwrite, input)?;
                 let context = open_output(muxer, file.path()).map_err(|error| failed(&error))?;
-                (Some(file), context, muxer)
+                (Some(file), context)
             }
             OutputSpec::Stdout => {
                 let context = context::StreamIo::from_write(std::io::stdout())
-                    .and_then(|io| output_to_stream(io, None, Some("mp4")))
+                    .and_then(|io| output_to_stream(io, None, Some(muxer)))
                     .map_err(|error| failed(&error))?;
-                (None, context, "mp4")
+                (None, context)
             }
         };
-        if accepts_codec(&context, codec.id()) == Some(false) {
+        if !takes_video(muxer, codec.id(), accepts_codec(&context, codec.id())) {
             return Err(failed(&format!(
                 "{muxer} does not take {}, choose another --codec{}",
                 codec.id().name(),
                 if muxer == "webm" {
                     " such as libvpx-vp9"
                 } else {
-                    ""
+                    " such as libx264"
                 }
             )));
         }
 
         let is_top_field_first = template.and_then(|template| template.is_top_field_first);
-        let staging = Staging::new(shape, codec, is_top_field_first.is_some())
+        let coded_chroma_shift = template.and_then(|template| template.coded_chroma_shift);
+        let is_interlaced = is_top_field_first.is_some();
+        let staging = Staging::new(shape, codec, is_interlaced, coded_chroma_shift)
             .map_err(|cause| failed(&cause))?;
         let time_base = Rational(source.time_base.numerator, source.time_base.denominator);
         let keeps_size = (shape.width, shape.height) == (source.width, source.height);
         let encoder = open_encoder(
-            codec,
+            &encoding,
             &context,
             &staging,
             time_base,
             (template, keeps_size),
-            options,
         )
-        .map_err(|error| failed(&format!("{} refuses: {error}", options.codec)))?;
+        .map_err(|error| failed(&format!("{} refuses: {error}", encoding.name)))?;
         add_video(&mut context, codec, &encoder, time_base, muxer, template)
             .map_err(|error| failed(&error))?;
         let (copied, mut notices) = match template {
-            Some(template) => add_copied(&mut context, template, muxer, options.keep_audio)
-                .map_err(|error| failed(&error))?,
-            None => Default::default(),
+            Some(template) => {
+                let wanted = (options.keep_audio, options.is_strict);
+                Copied::add(&mut context, template, muxer, wanted)
+                    .map_err(|error| failed(&error))?
+            }
+            None => (Copied::none(options.is_strict), Vec::new()),
         };
+        if let Some(template) = template {
+            notices.extend(
+                add_chapters(&mut context, template, muxer).map_err(|error| failed(&error))?,
+            );
+        }
         let (width, height) = (encoder.width(), encoder.height());
         if (width as usize, height as usize) != (shape.width, shape.height) {
             notices.push(format!(
@@ -158,6 +142,7 @@ impl FfmpegSink {
         context
             .write_header_with(muxer_options(muxer, is_fragmented))
             .map_err(|error| failed(&error))?;
+        allow_packet_conversion(&mut context);
         Ok(Self {
             name,
             output: context,
@@ -204,38 +189,16 @@ impl FfmpegSink {
             }
             packet.set_stream(0);
             // The muxer may have changed the stream's unit when it wrote the header.
-            let unit = self.output_time_base(0)?;
+            let stream = self.output.stream(0).ok_or(FfmpegError::StreamNotFound)?;
+            let unit = stream.time_base();
             packet.rescale_ts(self.time_base, unit);
             packet.write_interleaved(&mut self.output)?;
             self.frames_written += 1;
         }
     }
 
-    fn copy(&mut self, packets: Vec<Packet>) -> Result<(), FfmpegError> {
-        for mut packet in packets {
-            let Some(copied) = self.copied.get(&packet.stream()) else {
-                continue;
-            };
-            let (index, from) = (copied.output_index, copied.input_time_base);
-            let to = self.output_time_base(index)?;
-            packet.rescale_ts(from, to);
-            packet.set_position(-1);
-            packet.set_stream(index);
-            packet.write_interleaved(&mut self.output)?;
-        }
-        Ok(())
-    }
-
-    fn output_time_base(&self, index: usize) -> Result<Rational, FfmpegError> {
-        let stream = self
-            .output
-            .stream(index)
-            .ok_or(FfmpegError::StreamNotFound)?;
-        Ok(stream.time_base())
-    }
-
     fn encode(&mut self, frame: Frame) -> Result<(), FfmpegError> {
-        self.copy(frame.passthrough)?;
+        self.copied.write(frame.passthrough, &mut self.output)?;
         let staged = self.staging.fill(&frame.picture)?;
         staged.set_pts(Some(frame.pts.0));
         // Else the encoder would repeat the input's choice of frame types.
@@ -247,7 +210,8 @@ impl FfmpegSink {
     }
 
     fn close(&mut self, end: SourceEnd) -> Result<(), FfmpegError> {
-        self.copy(end.passthrough)?;
+        self.copied.write(end.passthrough, &mut self.output)?;
+        self.copied.finish(&mut self.output)?;
         self.encoder.send_eof()?;
         self.drain()?;
         self.output.write_trailer()?;
@@ -260,97 +224,30 @@ impl FrameSink for FfmpegSink {
         self.encode(frame).map_err(|error| self.failed(error))
     }
 
-    fn finish(mut self: Box<Self>, end: SourceEnd) -> Result<u64> {
+    fn finish(mut self: Box<Self>, end: SourceEnd) -> Result<Written> {
         self.close(end).map_err(|error| self.failed(error))?;
         let Self {
             output,
             file,
             frames_written,
+            copied,
             ..
         } = *self;
         drop(output);
         if let Some(file) = file {
             file.commit()?;
         }
-        Ok(frames_written)
-    }
-}
-
-fn open_encoder(
-    codec: ffmpeg_next::Codec,
-    output: &context::Output,
-    staging: &Staging,
-    time_base: Rational,
-    (template, keeps_size): (Option<&StreamTemplate>, bool),
-    options: &EncodeOptions,
-) -> Result<encoder::video::Encoder, FfmpegError> {
-    let sample = staging.sample();
-    let mut video = codec::Context::new_with_codec(codec).encoder().video()?;
-    video.set_width(sample.width());
-    video.set_height(sample.height());
-    video.set_format(sample.format());
-    video.set_time_base(time_base);
-    if let Some(rate) = template.and_then(|template| template.frame_rate) {
-        video.set_frame_rate(Some(rate));
-    }
-    if let Some(aspect) = template.and_then(|template| template.pixel_aspect) {
-        video.set_aspect_ratio(aspect);
-    }
-    let encoder_color = staging.encoder_color();
-    let tags = template.map(|template| template.color);
-    // Players guess an untagged matrix by the picture's size: a layout that changes the size must say which it is.
-    let is_guess_kept = |space: color::Space| space != color::Space::Unspecified || keeps_size;
-    let space = tags
-        .map(|tags| tags.space)
-        .filter(|space| *space != color::Space::RGB && is_guess_kept(*space));
-    video.set_colorspace(space.unwrap_or_else(|| color_space(encoder_color)));
-    video.set_color_range(color_range(encoder_color, tags.map(|tags| tags.range)));
-    let mut flags = codec::Flags::empty();
-    if let (Some(template), Some(tags)) = (template, tags) {
-        video.set_color_primaries(tags.primaries);
-        video.set_color_transfer_characteristic(tags.transfer);
-        set_encoder_details(
-            &mut video,
-            tags.chroma_location,
-            template.is_top_field_first,
-        );
-        if template.is_top_field_first.is_some() {
-            flags |= codec::Flags::INTERLACED_DCT | codec::Flags::INTERLACED_ME;
-        }
-    }
-    if output
-        .format()
-        .flags()
-        .contains(ffmpeg_next::format::Flags::GLOBAL_HEADER)
-    {
-        flags |= codec::Flags::GLOBAL_HEADER;
-    }
-    video.set_flags(flags);
-    video.open_as_with(codec, encoder_options(options))
-}
-
-fn color_space(color: ColorSpec) -> color::Space {
-    match color.model {
-        ColorModel::Rgb => color::Space::Unspecified,
-        ColorModel::YuvBt601 => color::Space::SMPTE170M,
-        ColorModel::YuvBt709 => color::Space::BT709,
-        ColorModel::YuvBt2020 => color::Space::BT2020NCL,
-    }
-}
-
-/// The input's tag if it agrees with the samples; a full range that the input does not tag is tagged.
-fn color_range(color: ColorSpec, tag: Option<color::Range>) -> color::Range {
-    match (color.is_full_range, tag) {
-        (true, _) => color::Range::JPEG,
-        (false, Some(color::Range::Unspecified)) => color::Range::Unspecified,
-        (false, _) => color::Range::MPEG,
+        Ok(Written {
+            frames: frames_written,
+            bad_packets: copied.bad_packets,
+        })
     }
 }
 
 fn add_video(
     output: &mut context::Output,
     codec: ffmpeg_next::Codec,
-    encoder: &encoder::video::Encoder,
+    encoder: &encoders::video::Encoder,
     time_base: Rational,
     muxer: &str,
     template: Option<&StreamTemplate>,
@@ -373,68 +270,27 @@ fn add_video(
     if let Some(matrix) = &template.display_matrix {
         set_display_matrix(&mut stream, matrix)?;
     }
+    for (kind, bytes) in &template.light {
+        set_side_data(&mut stream, *kind, bytes)?;
+    }
     set_stream_metadata(&mut stream, &template.video_metadata)?;
     set_container_metadata(output, &template.container_metadata)
 }
 
-/// Adds a stream for each one that is copied; what the container does not take is named.
-fn add_copied(
+/// Adds the chapters, or says why not.
+fn add_chapters(
     output: &mut context::Output,
     template: &StreamTemplate,
     muxer: &str,
-    keep_audio: bool,
-) -> Result<(HashMap<usize, CopiedOutput>, Vec<String>), FfmpegError> {
-    let (mut copied, mut notices) = (HashMap::new(), Vec::new());
-    for input in &template.streams {
-        let id = input.parameters.id();
-        if input.medium == media::Type::Audio && !keep_audio {
-            continue;
-        }
-        // MPEG-TS does not say: it writes any audio, but subtitles in text become noise.
-        let is_taken = accepts_codec(output, id)
-            .unwrap_or(input.medium == media::Type::Audio || id == codec::Id::DVB_SUBTITLE);
-        if !is_taken {
-            let medium = if input.medium == media::Type::Audio {
-                "audio"
-            } else {
-                "subtitle"
-            };
-            notices.push(format!(
-                "{medium} stream {} ({}) is dropped: {muxer} does not take it",
-                input.input_index,
-                id.name()
-            ));
-            continue;
-        }
-        let mut stream = output.add_stream(encoder::find(codec::Id::None))?;
-        stream.set_parameters(input.parameters.clone());
-        stream.set_time_base(input.time_base);
-        set_codec_tag(&mut stream, [0; 4]);
-        set_stream_metadata(&mut stream, &input.metadata)?;
-        set_disposition(&mut stream, input.disposition);
-        let output_index = stream.index();
-        copied.insert(
-            input.input_index,
-            CopiedOutput {
-                output_index,
-                input_time_base: input.time_base,
-            },
-        );
+) -> Result<Option<String>, FfmpegError> {
+    let chapters = &template.chapters;
+    if muxer == "mpegts" {
+        let count = chapters.len();
+        return Ok((count > 0).then(|| format!("{count} chapters are dropped: {muxer} has none")));
     }
-    Ok((copied, notices))
-}
-
-fn muxer_options(muxer: &str, is_fragmented: bool) -> Dictionary<'static> {
-    let mut options = Dictionary::new();
-    if matches!(muxer, "mp4" | "mov") {
-        if is_fragmented {
-            // `empty_moov` in place of `delay_moov` would shift video with B-frames.
-            options.set("movflags", "frag_keyframe+delay_moov+default_base_moof");
-            options.set("frag_duration", "1000000");
-            options.set("flush_packets", "1");
-        } else {
-            options.set("movflags", "faststart");
-        }
+    for (id, chapter) in (1..).zip(chapters) {
+        let (start, end) = (chapter.start_micros, chapter.end_micros);
+        output.add_chapter(id, Rational(1, 1_000_000), start, end, &chapter.title)?;
     }
-    options
+    Ok(None)
 }

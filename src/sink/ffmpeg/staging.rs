@@ -6,7 +6,7 @@ use ffmpeg_next::{Error as FfmpegError, frame};
 use crate::ffmpeg_ffi::{
     Scaler, allocate_frame, closest_format, make_writable, pixel_layout, plane_row_mut,
 };
-use crate::frame::{ColorModel, ColorSpec, Picture, PictureFormat, Plane, Samples};
+use crate::frame::{ColorModel, ColorSpec, Picture, PictureFormat, Plane, Samples, Transfer};
 use crate::sink::PictureShape;
 
 /// Reused frames between pictures and the encoder.
@@ -20,18 +20,27 @@ pub(super) struct Staging {
 }
 
 impl Staging {
-    /// Chooses the encoder's pixel format: the picture's own if the encoder takes it, else the closest. RGB becomes 4:2:0, which
-    /// plays everywhere.
+    /// Chooses the encoder's pixel format: the picture's own if the encoder takes it, else the closest. RGB becomes 4:2:0, which plays
+    /// everywhere, unless it was made of video with the subsampling `coded_chroma_shift`; its depth stays.
     /// The fields of interlaced video each need rows for whole chroma samples.
     pub(super) fn new(
         shape: PictureShape,
         encoder: ffmpeg_next::Codec,
         is_interlaced: bool,
+        coded_chroma_shift: Option<(u8, u8)>,
     ) -> Result<Self, String> {
         let native_pixel = native_pixel(shape.format, shape.color)
             .ok_or_else(|| format!("no pixel format for {:?}", shape.format))?;
         let wanted = if shape.color.model == ColorModel::Rgb {
-            Pixel::YUV420P
+            let is_deep = shape.format.bit_depth > 8;
+            match (coded_chroma_shift, is_deep) {
+                (Some((0, _)), false) => Pixel::YUV444P,
+                (Some((0, _)), true) => Pixel::YUV444P10LE,
+                (Some((1, 0)), false) => Pixel::YUV422P,
+                (Some((1, 0)), true) => Pixel::YUV422P10LE,
+                (_, false) => Pixel::YUV420P,
+                (_, true) => Pixel::YUV420P10LE,
+            }
         } else {
             native_pixel
         };
@@ -60,7 +69,9 @@ impl Staging {
 
         let encoder_color = match shape.color.model {
             ColorModel::Rgb => ColorSpec {
-                model: if shape.height >= 720 {
+                model: if shape.color.transfer != Transfer::Sdr {
+                    ColorModel::YuvBt2020
+                } else if shape.height >= 720 {
                     ColorModel::YuvBt709
                 } else {
                     ColorModel::YuvBt601
@@ -86,6 +97,11 @@ impl Staging {
         self.converted
             .as_ref()
             .map_or(&self.native, |(frame, _)| frame)
+    }
+
+    /// Whether the pictures are RGB, so that nobody before has chosen a matrix.
+    pub(super) fn is_converted_from_rgb(&self) -> bool {
+        self.native_color.model == ColorModel::Rgb
     }
 
     /// Meaning of the encoder's samples.
@@ -174,7 +190,6 @@ fn copy_row(plane: &Plane, row: usize, line: &mut [u8]) {
 mod tests {
     use super::*;
     use crate::ffmpeg_ffi::plane_row;
-    use crate::frame::Transfer;
 
     #[test]
     fn odd_pictures_are_padded_by_their_edge() {

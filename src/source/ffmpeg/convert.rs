@@ -276,10 +276,13 @@ fn copy_plane(
         }
         Samples::U8(samples)
     } else {
+        // Decoders fill what is damaged with bytes of 0x80, which is more than 9 to 15 bits hold; x264 aborts the process then.
+        let largest = u16::MAX >> (16 - target.format.bit_depth);
         let mut samples = Vec::with_capacity(width * height);
         for row in rows {
             let (pairs, _) = row.ok_or(FfmpegError::InvalidData)?.as_chunks::<2>();
-            samples.extend(pairs.iter().map(|pair| u16::from_le_bytes(*pair)));
+            let values = pairs.iter().map(|pair| u16::from_le_bytes(*pair));
+            samples.extend(values.map(|sample| sample.min(largest)));
         }
         Samples::U16(samples)
     };
@@ -448,6 +451,19 @@ mod tests {
             "green"
         );
         assert_eq!(planes[2], Samples::U8(vec![20, 21, 22, 20, 21, 23]), "blue");
+    }
+
+    #[test]
+    fn samples_stay_within_their_depth() {
+        let mut frame = allocate_frame(Pixel::YUV444P10LE, 2, 1).unwrap();
+        for plane in 0..3 {
+            plane_row_mut(&mut frame, plane, 0, 4)
+                .unwrap()
+                .copy_from_slice(&[0x80, 0x80, 0xff, 0x03]);
+        }
+        let target = Target::for_frame(&frame, &UNTAGGED).unwrap();
+        let (picture, _) = Converter::new(target).convert(&frame, &UNTAGGED).unwrap();
+        assert_eq!(picture.planes[0].samples, Samples::U16(vec![1023, 1023]));
     }
 
     #[test]

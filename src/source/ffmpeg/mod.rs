@@ -1,35 +1,51 @@
 //! Videos through FFmpeg: files, standard input, addresses.
 
 mod clock;
+mod continuity;
 mod convert;
+mod deinterlace;
+mod facts;
 mod open;
+mod passthrough;
+mod pipe;
 mod reader;
+mod rotation;
+mod runway;
 mod seek;
+mod soundness;
+mod tally;
 mod template;
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use ffmpeg_next::Rational;
+use ffmpeg_next::util::frame::side_data;
 
 pub use template::{CopiedStream, StreamTemplate};
 
 use self::clock::Window;
 use self::convert::{Converter, Target};
+use self::facts::{StreamFacts, without_stale_tags};
 use self::open::{OpenedInput, choose_video, describe, open_input};
-use self::reader::Reader;
+use self::reader::{Reader, ReaderOptions};
+use self::rotation::{orientation, parse_display_matrix};
 use self::seek::{Position, seek_before};
-use self::template::{ColorTags, StreamFacts, copied_streams, orientation};
-use super::{FrameSource, InputSpec, SourceEnd, SourceInfo, TimeRange};
+use self::template::{ColorTags, chapters, copied_streams, left_out_streams, light_facts};
+use super::{FrameSource, InputSpec, ReadOptions, SourceEnd, SourceInfo, TimeRange};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ffmpeg_ffi::{
     VideoParameters, container_metadata, container_start_micros, guessed_frame_rate,
-    guessed_pixel_aspect, initialize,
+    guessed_pixel_aspect, initialize, may_jump, pixel_layout,
 };
 use crate::frame::{Frame, FrameIndex, Orientation, Pts, TimeBase};
 use crate::pipeline::CancelToken;
 
-/// Most pixels in a frame, 11585 squared. More is a mistake or an attack.
-const MAXIMUM_PIXELS: u64 = 1 << 27;
+/// Most pixels in a frame, 8192 squared, twice an 8K picture. More is a mistake or an attack.
+const MAXIMUM_PIXELS: u64 = 1 << 26;
+
+/// Shapes of pixels that are believed. Others come from damaged headers.
+const PIXEL_ASPECTS: RangeInclusive<f64> = 0.1..=10.0;
 
 /// A decoded video stream; audio and subtitle packets travel with its frames.
 pub struct FfmpegSource {
@@ -38,18 +54,20 @@ pub struct FfmpegSource {
     parameters: VideoParameters,
     converter: Converter,
     info: SourceInfo,
+    is_strict: bool,
     /// Decoded while opening, so that size and format are a real frame's.
     first: Option<Frame>,
     next_index: u64,
 }
 
 impl FfmpegSource {
-    /// Opens the input, chooses the best video stream and decodes its first frame in `range`.
+    /// Opens the input, chooses the best video stream and decodes its first frame in the range.
     ///
     /// # Errors
     /// [`ErrorKind::Input`] if it cannot be opened, holds no video, or no frame of it can be decoded;
     /// [`ErrorKind::InvalidArgument`] for a senseless range; [`ErrorKind::Cancelled`].
-    pub fn open(input: &InputSpec, range: TimeRange, cancel: &CancelToken) -> Result<Self> {
+    pub fn open(input: &InputSpec, options: ReadOptions, cancel: &CancelToken) -> Result<Self> {
+        let range = options.range;
         let name = describe(input);
         let unreadable = |cause: &dyn std::fmt::Display| {
             Error::new(ErrorKind::Input, format!("cannot read {name}: {cause}"))
@@ -58,12 +76,12 @@ impl FfmpegSource {
         let OpenedInput {
             mut context,
             is_seekable,
-        } = open_input(input, cancel)?;
+        } = open_input(input, &options, cancel)?;
         let video = choose_video(&context, &name)?;
         let container_start = container_start_micros(&context).unwrap_or(0);
         let window = Window::new(range, container_start)?;
-        // Standard input cannot be opened again if the seek fails.
-        let can_seek = is_seekable && *input != InputSpec::Stdin;
+        // Standard input cannot be opened again if the seek fails, and where clocks jump nobody knows what lies at a time.
+        let can_seek = is_seekable && *input != InputSpec::Stdin && !may_jump(&context);
         let position = if window.trims_start && can_seek {
             seek_before(&mut context, video, &window, container_start)
         } else {
@@ -71,7 +89,7 @@ impl FfmpegSource {
         };
         if position == Position::Lost {
             // From the beginning it only takes longer: frames before the start are dropped anyway.
-            context = open_input(input, cancel)?.context;
+            context = open_input(input, &options, cancel)?.context;
         }
         let facts =
             StreamFacts::read(&context, video).ok_or_else(|| unreadable(&"no video stream"))?;
@@ -80,16 +98,25 @@ impl FfmpegSource {
             .map_err(|cause| unreadable(&cause))?;
         let streams = copied_streams(&context);
         let container_tags = container_metadata(&context);
-        let mut reader = Reader::new(context, video, &facts, &streams, window, frame_rate, cancel)
+        let mut notices = left_out_streams(&context, video);
+        let chapters = chapters(&context, &window);
+        let reading = ReaderOptions {
+            window,
+            frame_rate,
+            deinterlace: options.deinterlace,
+            awaits_key_frame: position == Position::BeforeKeyFrame,
+        };
+        let mut reader = Reader::new(context, video, &facts, &streams, reading, cancel)
             .map_err(|cause| unreadable(&cause))?;
-        reader.awaits_key_frame = position == Position::BeforeKeyFrame;
         let Some((pts, duration)) = reader.next_frame(&name)? else {
             return Err(if cancel.is_cancelled() {
                 Error::cancelled()
             } else if window.trims_start || window.end_micros.is_some() {
                 unreadable(&"no frame lies in the range")
             } else {
-                unreadable(&"no video frame can be decoded")
+                unreadable(&format!(
+                    "no video frame can be decoded: they are damaged, or have more than {MAXIMUM_PIXELS} pixels"
+                ))
             });
         };
 
@@ -107,27 +134,41 @@ impl FfmpegSource {
             .convert(frame, &facts.video)
             .map_err(|cause| unreadable(&cause))?;
 
-        let mut notices = Vec::new();
         if is_transparent {
             notices.push("transparent pixels are laid over black".to_owned());
         }
-        let upright = facts.display_matrix.as_ref().map(orientation);
+        // A camera's still pictures say it in the frame.
+        let display_matrix = facts.display_matrix.or_else(|| {
+            let data = frame.side_data(side_data::Type::DisplayMatrix)?;
+            parse_display_matrix(data.data())
+        });
+        let upright = display_matrix.as_ref().map(orientation);
         if upright == Some(None) {
             notices.push(
                 "the rotation is no quarter turn: the model sees the frames as they are coded"
                     .to_owned(),
             );
         }
+        let coded_aspect = guessed_pixel_aspect(&mut reader.input, video, frame);
+        let pixel_aspect = coded_aspect
+            .map(f64::from)
+            .filter(|aspect| PIXEL_ASPECTS.contains(aspect))
+            .unwrap_or(1.0);
         let template = StreamTemplate {
             input_path: input.file_path().map(Path::to_owned),
-            pixel_aspect: guessed_pixel_aspect(&mut reader.input, video, frame),
+            pixel_aspect: coded_aspect,
             frame_rate,
-            display_matrix: facts.display_matrix,
+            display_matrix,
             color: ColorTags::of(frame, &facts.video),
+            coded_chroma_shift: pixel_layout(frame.format())
+                .filter(|layout| !layout.is_rgb)
+                .map(|layout| layout.chroma_shift),
             is_top_field_first: frame.is_interlaced().then(|| frame.is_top_first()),
             video_metadata: facts.metadata.clone(),
-            container_metadata: template::without_stale_tags(container_tags),
+            container_metadata: without_stale_tags(container_tags),
+            light: light_facts(&reader.input, video, frame),
             streams,
+            chapters,
         };
         let time_base = TimeBase {
             numerator: facts.time_base.numerator(),
@@ -138,6 +179,7 @@ impl FfmpegSource {
             height: target.height,
             format: target.format,
             color: target.color,
+            pixel_aspect,
             orientation: upright.flatten().unwrap_or_else(Orientation::default),
             time_base,
             estimated_frames: estimate_frames(&facts, frame_rate, range),
@@ -157,6 +199,7 @@ impl FfmpegSource {
             parameters: facts.video,
             converter,
             info,
+            is_strict: options.is_strict,
             first: Some(first),
             next_index: 1,
         })
@@ -170,9 +213,12 @@ impl FrameSource for FfmpegSource {
 
     fn next_frame(&mut self) -> Result<Option<Frame>> {
         if let Some(first) = self.first.take() {
+            self.check_strictly()?;
             return Ok(Some(first));
         }
-        let Some((pts, duration)) = self.reader.next_frame(&self.name)? else {
+        let next = self.reader.next_frame(&self.name)?;
+        self.check_strictly()?;
+        let Some((pts, duration)) = next else {
             return Ok(None);
         };
         let index = FrameIndex(self.next_index);
@@ -199,9 +245,30 @@ impl FrameSource for FfmpegSource {
 
     fn finish(&mut self) -> SourceEnd {
         SourceEnd {
-            decode_errors: self.reader.decode_errors,
+            damage: self.reader.damage(),
+            notices: match self.reader.clock_jumps() {
+                0 => Vec::new(),
+                jumps => vec![format!(
+                    "the input's clock jumps ({jumps} times): its pieces are joined"
+                )],
+            },
             passthrough: self.reader.take_passthrough(),
         }
+    }
+}
+
+impl FfmpegSource {
+    /// Fails if damage is an error and there is some.
+    fn check_strictly(&self) -> Result<()> {
+        if !self.is_strict {
+            return Ok(());
+        }
+        let damage = self.reader.damage();
+        if damage.is_none() {
+            return Ok(());
+        }
+        let message = format!("cannot read {}: it is damaged: {damage}", self.name);
+        Err(Error::new(ErrorKind::Input, message))
     }
 }
 

@@ -3,18 +3,24 @@
 use std::cmp::Reverse;
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use ffmpeg_next::format::{self, context, stream::Disposition};
 use ffmpeg_next::{Dictionary, decoder, media};
 
-use super::super::InputSpec;
+use super::super::{InputSpec, ReadOptions};
+use super::pipe::Pipe;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ffmpeg_ffi::video_parameters;
 use crate::pipeline::CancelToken;
 
-/// How long a network read may stall, in microseconds.
-const NETWORK_TIMEOUT_MICROS: &str = "10000000";
+/// How long a lost connection is tried again, at growing intervals, in seconds; the time-out where that is less.
+const MAXIMUM_RECONNECT_SECS: u64 = 7;
+
+/// FFmpeg's names of formats that are text.
+const TEXT_FORMATS: [&str; 5] = ["tty", "bin", "xbin", "adf", "idf"];
 
 /// How much of standard input is looked at before deciding whether it must be spooled.
 const PROBE_BYTES: u64 = 4096;
@@ -36,17 +42,21 @@ pub(super) struct OpenedInput {
 }
 
 /// Opens `input` and reads its headers.
-pub(super) fn open_input(input: &InputSpec, cancel: &CancelToken) -> Result<OpenedInput> {
+pub(super) fn open_input(
+    input: &InputSpec,
+    options: &ReadOptions,
+    cancel: &CancelToken,
+) -> Result<OpenedInput> {
     match input {
         InputSpec::Path(path) => open_path(path, cancel),
         InputSpec::Stdin => open_stdin(cancel),
-        InputSpec::Url(url) => open_url(url, cancel),
+        InputSpec::Url(url) => open_url(url, options.network_timeout, cancel),
     }
 }
 
 fn open_path(path: &Path, cancel: &CancelToken) -> Result<OpenedInput> {
     let open = || -> io::Result<(File, bool)> {
-        let file = File::open(path)?;
+        let file = Pipe::open_file(path)?;
         let metadata = file.metadata()?;
         if metadata.is_dir() {
             return Err(io::Error::other("it is a folder"));
@@ -66,7 +76,7 @@ fn open_path(path: &Path, cancel: &CancelToken) -> Result<OpenedInput> {
     let io = if is_seekable {
         context::StreamIo::from_read_seek(file)
     } else {
-        context::StreamIo::from_read(file)
+        context::StreamIo::from_read(Pipe::new(file, cancel))
     };
     // The name helps to recognise formats without a signature.
     open_stream(
@@ -82,19 +92,29 @@ fn open_stdin(cancel: &CancelToken) -> Result<OpenedInput> {
     let name = describe(&InputSpec::Stdin);
     let cannot_read =
         |cause: io::Error| Error::caused_by(ErrorKind::Input, format!("cannot read {name}"), cause);
+    let input = io::stdin().as_fd().try_clone_to_owned();
+    let mut input = File::from(input.map_err(cannot_read)?);
+    let is_file = input.metadata().is_ok_and(|metadata| metadata.is_file());
+    if is_file && input.stream_position().is_ok_and(|position| position == 0) {
+        // `< FILE`, untouched: as good as its path.
+        if input.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+            return Err(cannot_read(io::Error::other("it is empty")));
+        }
+        let io = context::StreamIo::from_read_seek(input);
+        return open_stream(io, None, &name, true, cancel);
+    }
+    let mut input = Pipe::new(input, cancel);
     let mut head = Vec::new();
-    io::stdin()
-        .take(PROBE_BYTES)
-        .read_to_end(&mut head)
-        .map_err(cannot_read)?;
+    let looked_at = (&mut input).take(PROBE_BYTES).read_to_end(&mut head);
+    looked_at.map_err(cannot_read)?;
+    if cancel.is_cancelled() {
+        return Err(Error::cancelled());
+    }
     if head.is_empty() {
-        return Err(Error::new(
-            ErrorKind::Input,
-            format!("cannot read {name}: it is empty"),
-        ));
+        return Err(cannot_read(io::Error::other("it is empty")));
     }
     let is_spooled = has_index_at_end(&head);
-    let reader = Cursor::new(head).chain(io::stdin());
+    let reader = Cursor::new(head).chain(input);
     let io = if is_spooled {
         let file = spool(reader, cancel).map_err(cannot_read)?;
         if cancel.is_cancelled() {
@@ -165,26 +185,51 @@ fn open_stream(
             })
         })
         .map_err(|cause| unreadable(description, cause, cancel))?;
+    // FFmpeg draws any text as an old terminal would.
+    let is_text = TEXT_FORMATS.contains(&context.format().name());
+    if is_text {
+        let cause = ffmpeg_next::Error::InvalidData;
+        return Err(unreadable(description, cause, cancel));
+    }
     Ok(OpenedInput {
         context,
         is_seekable,
     })
 }
 
-fn open_url(url: &str, cancel: &CancelToken) -> Result<OpenedInput> {
+fn open_url(url: &str, timeout: Duration, cancel: &CancelToken) -> Result<OpenedInput> {
     if url.contains('\0') {
         return Err(Error::new(
             ErrorKind::InvalidArgument,
             "cannot open the address: it contains a zero byte",
         ));
     }
+    let timeout_micros = timeout.as_micros().to_string();
+    let reconnect_secs = timeout.as_secs().clamp(1, MAXIMUM_RECONNECT_SECS);
     let mut options = Dictionary::new();
-    options.set("rw_timeout", NETWORK_TIMEOUT_MICROS);
-    options.set("rtsp_transport", "tcp");
+    options.set("rw_timeout", &timeout_micros);
+    // RTSP has a name of its own for it.
+    if url.starts_with("rtsp") {
+        options.set("timeout", &timeout_micros);
+        options.set("rtsp_transport", "tcp");
+    }
+    options.set("reconnect", "1");
+    options.set("reconnect_delay_max", &reconnect_secs.to_string());
     let interrupt = cancel.clone();
+    let start = Instant::now();
     let context =
         format::input_with_interrupt_and_dictionary(url, move || interrupt.is_cancelled(), options)
-            .map_err(|cause| unreadable(url, cause, cancel))?;
+            .map_err(|cause| {
+                let is_late = start.elapsed() >= timeout && url.starts_with("rtsp");
+                // FFmpeg says "invalid data" then.
+                if is_late && cause == ffmpeg_next::Error::InvalidData && !cancel.is_cancelled() {
+                    let secs = timeout.as_secs_f64();
+                    let message =
+                        format!("cannot read {url}: timed out, the server was silent for {secs} s");
+                    return Error::new(ErrorKind::Input, message);
+                }
+                unreadable(url, cause, cancel)
+            })?;
     Ok(OpenedInput {
         context,
         is_seekable: true,

@@ -1,22 +1,25 @@
 //! Demuxing and decoding: one frame after another, other streams' packets collected on the way.
 
 use ffmpeg_next::codec::{self, threading};
+use ffmpeg_next::decoder::Check;
 use ffmpeg_next::{Error as FfmpegError, Packet, Rational, decoder, format, frame};
 
+use super::MAXIMUM_PIXELS;
 use super::clock::{FrameClock, Placement, Window};
-use super::template::{CopiedStream, StreamFacts};
-use crate::error::{Error, ErrorKind, Result};
-use crate::ffmpeg_ffi::discard_stream;
+use super::continuity::Continuity;
+use super::deinterlace::Deinterlacer;
+use super::facts::StreamFacts;
+use super::passthrough::Passthrough;
+use super::runway::Runway;
+use super::tally::{Promise, Tally};
+use super::template::CopiedStream;
+use crate::error::Result;
+use crate::ffmpeg_ffi::{discard_stream, is_read_whole, limit_pixels, may_jump};
 use crate::pipeline::CancelToken;
+use crate::source::Damage;
 
 /// Decoder threads. The workers keep every core busy already; more threads would only hold more frames.
 const DECODER_THREADS: usize = 1;
-/// Most bytes of other streams' packets between two video frames. Containers interleave every second or so, but a video that is
-/// shorter than its audio leaves all the rest to its last frame: this is four hours of AAC.
-const MAXIMUM_PENDING_BYTES: usize = 256 << 20;
-/// How far behind a range's end other streams are searched for packets inside it.
-const MAXIMUM_INTERLEAVE_SECS: f64 = 2.0;
-
 /// What is expected next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -24,16 +27,19 @@ enum State {
     Reading,
     /// The frames that the decoder still holds.
     Draining,
-    /// Nothing.
+    /// Nothing: all was read.
     Done,
+    /// Nothing: the range has ended, or the decoder.
+    Left,
 }
 
-/// Unit and range of a copied stream's packets.
-struct CopiedTimes {
-    input_index: usize,
-    time_base: Rational,
-    start_ticks: i64,
-    end_ticks: Option<i64>,
+/// What a reader is told besides the input.
+pub(super) struct ReaderOptions {
+    pub(super) window: Window,
+    pub(super) frame_rate: Option<Rational>,
+    pub(super) deinterlace: bool,
+    /// Whether the input stands behind a seek, so that packets before the first key frame cannot be decoded.
+    pub(super) awaits_key_frame: bool,
 }
 
 /// Reads one video stream.
@@ -41,16 +47,20 @@ pub(super) struct Reader {
     pub(super) input: format::context::Input,
     /// The frame that [`next_frame`](Self::next_frame) has just placed.
     pub(super) decoded: frame::Video,
-    pub(super) decode_errors: u64,
-    /// After a seek, packets before the first key frame cannot be decoded.
-    pub(super) awaits_key_frame: bool,
+    tally: Tally,
+    promise: Promise,
+    from_beginning: bool,
+    awaits_key_frame: bool,
+    /// Where the range begins later, but nothing was skipped by a seek.
+    runway: Option<Runway>,
     decoder: decoder::Video,
+    deinterlacer: Option<Deinterlacer>,
     video: usize,
+    time_base: Rational,
     clock: FrameClock,
-    copied: Vec<CopiedTimes>,
-    trims_start: bool,
-    passthrough: Vec<Packet>,
-    pending_bytes: usize,
+    /// None where no clock may jump.
+    continuity: Option<Continuity>,
+    others: Passthrough,
     state: State,
     cancel: CancelToken,
 }
@@ -62,70 +72,72 @@ impl Reader {
         video: usize,
         facts: &StreamFacts,
         streams: &[CopiedStream],
-        window: Window,
-        frame_rate: Option<Rational>,
+        options: ReaderOptions,
         cancel: &CancelToken,
     ) -> Result<Self, String> {
         let decoder = open_decoder(facts)?;
-        for index in 0..input.streams().len() {
-            if index != video && streams.iter().all(|stream| stream.input_index != index) {
-                discard_stream(&mut input, index);
-            }
+        let ReaderOptions {
+            window,
+            frame_rate,
+            deinterlace,
+            awaits_key_frame,
+        } = options;
+        let is_read =
+            |index| index == video || streams.iter().any(|stream| stream.input_index == index);
+        let indices = 0..input.streams().len();
+        let hears_all = indices.clone().all(is_read);
+        for index in indices.filter(|index| !is_read(*index)) {
+            discard_stream(&mut input, index);
         }
-        let copied = streams
-            .iter()
-            .map(|stream| CopiedTimes {
-                input_index: stream.input_index,
-                time_base: stream.time_base,
-                start_ticks: window.start_ticks(stream.time_base),
-                end_ticks: window.end_ticks(stream.time_base),
-            })
-            .collect();
         Ok(Self {
-            input,
             decoded: frame::Video::empty(),
-            decode_errors: 0,
-            awaits_key_frame: false,
+            tally: Tally::default(),
+            promise: Promise::of(&input, facts, (video, hears_all), frame_rate),
+            from_beginning: !window.trims_start,
+            awaits_key_frame,
+            runway: (window.trims_start && !awaits_key_frame)
+                .then(|| Runway::new(window.start_ticks(facts.time_base))),
             decoder,
+            deinterlacer: deinterlace.then(Deinterlacer::new),
             video,
+            time_base: facts.time_base,
             clock: FrameClock::new(&window, facts.time_base, frame_rate),
-            copied,
-            trims_start: window.trims_start,
-            passthrough: Vec::new(),
-            pending_bytes: 0,
+            continuity: may_jump(&input).then(Continuity::default),
+            others: Passthrough::new(streams, &window),
             state: State::Reading,
             cancel: cancel.clone(),
+            input,
         })
     }
 
     /// Decodes the next frame in the range into [`decoded`](Self::decoded); its time and duration in ticks. `None` at the
     /// end, or when cancelled.
     pub(super) fn next_frame(&mut self, name: &str) -> Result<Option<(i64, i64)>> {
-        while self.state != State::Done && !self.cancel.is_cancelled() {
-            match self.decoder.receive_frame(&mut self.decoded) {
+        while !matches!(self.state, State::Done | State::Left) && !self.cancel.is_cancelled() {
+            match self.receive() {
                 Ok(()) => {
                     let is_damaged = self.decoded.is_corrupt() || self.decoded.has_decode_errors();
                     match self.clock.place(self.decoded.timestamp()) {
                         // Right after a seek some lack what they refer to; nobody sees them.
                         Placement::Before => {}
                         Placement::At(pts) => {
-                            self.decode_errors += u64::from(is_damaged);
+                            self.tally.errors += u64::from(is_damaged);
                             return Ok(Some((pts, self.duration())));
                         }
                         Placement::Behind => {
                             self.collect_rest(name)?;
-                            self.state = State::Done;
+                            self.state = State::Left;
                         }
                     }
                 }
                 Err(error) if is_again(error) && self.state == State::Reading => self.feed(name)?,
                 Err(FfmpegError::Eof) => self.state = State::Done,
                 Err(_) => {
-                    self.decode_errors += 1;
+                    self.tally.failed();
                     match self.state {
                         State::Reading => self.feed(name)?,
                         // A decoder that fails while it is drained may do so for ever.
-                        _ => self.state = State::Done,
+                        _ => self.state = State::Left,
                     }
                 }
             }
@@ -133,10 +145,54 @@ impl Reader {
         Ok(None)
     }
 
+    /// The decoder's next frame, deinterlaced if that was asked for.
+    fn receive(&mut self) -> Result<(), FfmpegError> {
+        loop {
+            if let Some(deinterlacer) = &mut self.deinterlacer
+                && deinterlacer.pull(&mut self.decoded)?
+            {
+                return Ok(());
+            }
+            let received = self.decoder.receive_frame(&mut self.decoded);
+            if received.is_ok() {
+                self.tally.received(&self.decoded);
+            }
+            let Some(deinterlacer) = &mut self.deinterlacer else {
+                return received;
+            };
+            match received {
+                Ok(()) => deinterlacer.push(&self.decoded)?,
+                Err(FfmpegError::Eof) => {
+                    if !deinterlacer.flush()? {
+                        return Err(FfmpegError::Eof);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// What was wrong with the input, as far as it was read.
+    pub(super) fn damage(&self) -> Damage {
+        let mut damage = match self.state {
+            State::Done if !self.cancel.is_cancelled() => {
+                self.tally.judge(&self.promise, self.from_beginning)
+            }
+            State::Done | State::Left => self.tally.damage_at_end(),
+            State::Reading | State::Draining => self.tally.damage_so_far(),
+        };
+        damage.bad_packets = self.others.bad_packets;
+        damage
+    }
+
+    /// How often the input's clock jumped.
+    pub(super) fn clock_jumps(&self) -> u64 {
+        self.continuity.as_ref().map_or(0, |known| known.jumps)
+    }
+
     /// Packets of other streams read since the last call.
     pub(super) fn take_passthrough(&mut self) -> Vec<Packet> {
-        self.pending_bytes = 0;
-        std::mem::take(&mut self.passthrough)
+        self.others.take()
     }
 
     fn duration(&self) -> i64 {
@@ -148,19 +204,17 @@ impl Reader {
 
     /// Gives the decoder one more packet, or tells it that there are no more.
     fn feed(&mut self, name: &str) -> Result<()> {
-        while let Some(packet) = self.read_packet() {
-            if packet.stream() != self.video {
-                self.keep(packet, name)?;
-                continue;
-            }
+        while let Some(packet) = self.next_video_packet(name)? {
             if self.awaits_key_frame && !packet.is_key() {
                 continue;
             }
             self.awaits_key_frame = false;
-            if self.decoder.send_packet(&packet).is_err() {
-                self.decode_errors += 1;
+            // To a decoder, an empty packet is the end of the stream.
+            if packet.size() > 0 {
+                let is_taken = self.decoder.send_packet(&packet).is_ok();
+                self.tally.sent(&packet, is_taken);
+                return Ok(());
             }
-            return Ok(());
         }
         if self.decoder.send_eof().is_err() {
             self.state = State::Done;
@@ -170,6 +224,24 @@ impl Reader {
         Ok(())
     }
 
+    /// The next packet to decode; those of other streams on the way are kept.
+    fn next_video_packet(&mut self, name: &str) -> Result<Option<Packet>> {
+        loop {
+            if let Some(packet) = self.runway.as_mut().and_then(Runway::pop) {
+                return Ok(Some(packet));
+            }
+            self.runway.take_if(|runway| runway.is_empty());
+            match (self.read_packet(), &mut self.runway) {
+                (Some(packet), _) if packet.stream() != self.video => {
+                    self.others.keep(packet, name)?
+                }
+                (Some(packet), Some(runway)) => runway.push(packet),
+                (None, Some(runway)) => runway.end(),
+                (packet, None) => return Ok(packet),
+            }
+        }
+    }
+
     /// The next packet of any stream; `None` at the end, when cancelled, or when reading fails for good.
     fn read_packet(&mut self) -> Option<Packet> {
         loop {
@@ -177,101 +249,48 @@ impl Reader {
             let mut packet = Packet::empty();
             match packet.read(&mut self.input) {
                 Ok(()) => {
-                    self.decode_errors += u64::from(packet.is_corrupt());
+                    self.follow_clock(&mut packet);
                     return Some(packet);
                 }
                 Err(error) if is_again(error) && !self.cancel.is_cancelled() => {}
                 Err(FfmpegError::Eof | FfmpegError::Exit) => return None,
-                Err(_) => {
-                    self.decode_errors += 1;
+                Err(error) => {
+                    self.tally.read_error = (!is_read_whole(&self.input)).then_some(error);
                     return None;
                 }
             }
         }
     }
 
-    /// Keeps a packet of a copied stream if it lies in the range, its times counted from the common start.
-    fn keep(&mut self, mut packet: Packet, name: &str) -> Result<()> {
-        let Some(times) = self
-            .copied
-            .iter()
-            .find(|times| times.input_index == packet.stream())
-        else {
-            return Ok(());
+    /// Notes a packet that was read, its times made continuous.
+    fn follow_clock(&mut self, packet: &mut Packet) {
+        let index = packet.stream();
+        let is_video = index == self.video;
+        let (time_base, is_sparse) = match self.others.clock_of(index) {
+            _ if is_video => (self.time_base, false),
+            Some(known) => known,
+            None => return,
         };
-        let shift = |ticks: Option<i64>| ticks.map(|ticks| ticks.saturating_sub(times.start_ticks));
-        let (pts, dts) = (shift(packet.pts()), shift(packet.dts()));
-        packet.set_pts(pts);
-        packet.set_dts(dts);
-        if let Some(ticks) = pts.or(dts) {
-            let is_before = self.trims_start && ticks < 0;
-            if is_before || times.end_ticks.is_some_and(|end| ticks >= end) {
-                return Ok(());
-            }
-        }
-        self.pending_bytes += packet.size();
-        if self.pending_bytes > MAXIMUM_PENDING_BYTES {
-            let message = format!(
-                "cannot read {name}: more than {MAXIMUM_PENDING_BYTES} bytes of audio without a video frame"
-            );
-            return Err(Error::new(ErrorKind::Input, message));
-        }
-        self.passthrough.push(packet);
-        Ok(())
+        let jumps = self
+            .continuity
+            .as_mut()
+            .is_some_and(|continuity| continuity.apply(packet, time_base, is_sparse));
+        self.tally.read(packet, time_base, is_video, jumps);
     }
 
     /// After the last frame of a range: packets of other streams that lie in it but come later in the container.
     fn collect_rest(&mut self, name: &str) -> Result<()> {
-        let mut is_inside = vec![true; self.copied.len()];
-        while is_inside.contains(&true) {
+        while self.others.awaits_more() {
             let Some(packet) = self.read_packet() else {
-                return Ok(());
+                break;
             };
-            let position = self
-                .copied
-                .iter()
-                .position(|times| times.input_index == packet.stream());
-            let Some((index, times)) = position.map(|index| (index, &self.copied[index])) else {
-                if self.is_far_behind(&packet) {
-                    return Ok(());
-                }
-                continue;
-            };
-            let ticks = packet
-                .dts()
-                .or(packet.pts())
-                .unwrap_or(0)
-                .saturating_sub(times.start_ticks);
-            if times.end_ticks.is_some_and(|end| ticks >= end) {
-                is_inside[index] = false;
+            if packet.stream() != self.video {
+                self.others.keep(packet, name)?;
+            } else if self.others.end_long_before(&packet, self.time_base) {
+                break;
             }
-            self.keep(packet, name)?;
         }
         Ok(())
-    }
-
-    /// Whether a video packet lies so far behind the range that nothing inside it can follow.
-    fn is_far_behind(&self, packet: &Packet) -> bool {
-        let Some(time_base) = self
-            .input
-            .stream(packet.stream())
-            .map(|stream| stream.time_base())
-        else {
-            return false;
-        };
-        let end_secs = self
-            .copied
-            .iter()
-            .filter_map(|times| {
-                Some(
-                    times.end_ticks?.saturating_add(times.start_ticks) as f64
-                        * f64::from(times.time_base),
-                )
-            })
-            .fold(0.0, f64::max);
-        packet.dts().is_some_and(|dts| {
-            dts as f64 * f64::from(time_base) > end_secs + MAXIMUM_INTERLEAVE_SECS
-        })
     }
 }
 
@@ -289,12 +308,14 @@ fn open_decoder(facts: &StreamFacts) -> Result<decoder::Video, String> {
     }
     let mut context = codec::Context::from_parameters(facts.parameters.clone())
         .map_err(|error| error.to_string())?;
+    limit_pixels(&mut context, MAXIMUM_PIXELS);
     context.set_threading(threading::Config {
         kind: threading::Type::Frame,
         count: DECODER_THREADS,
         ..threading::Config::default()
     });
     let mut decoder = context.decoder();
+    decoder.check(Check::CRC | Check::BITSTREAM | Check::BUFFER);
     decoder.set_packet_time_base(facts.time_base);
     decoder
         .video()

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 
 use ffmpeg_next::codec::packet::side_data;
 use ffmpeg_next::format::context;
-use ffmpeg_next::{Rational, chroma, codec, color, frame, media};
+use ffmpeg_next::format::stream::{Disposition, Stream};
+use ffmpeg_next::{Rational, Rescale, chroma, codec, color, frame, media, rescale};
 
+use super::clock::Window;
+use super::facts::without_stale_tags;
 use crate::ffmpeg_ffi::{
-    Metadata, VideoParameters, disposition, stream_metadata, video_parameters,
+    Metadata, VideoParameters, chapter_metadata, disposition, is_left_out, stream_metadata,
 };
-use crate::frame::Orientation;
 
 /// Everything a video sink needs to know about the input so that nothing is lost: pixel shape, frame
 /// rate, rotation, colour tags, field order, tags, and the streams that are copied as they are.
@@ -25,14 +27,29 @@ pub struct StreamTemplate {
     pub(crate) display_matrix: Option<[i32; 9]>,
     /// Colour tags.
     pub(crate) color: ColorTags,
+    /// log2 of the chroma subsampling of what was coded, which pictures made RGB no longer tell; `None` for RGB.
+    pub(crate) coded_chroma_shift: Option<(u8, u8)>,
     /// For interlaced video, which field comes first; `None` for progressive.
     pub(crate) is_top_field_first: Option<bool>,
     /// Tags of the video stream.
     pub(crate) video_metadata: Metadata,
     /// Tags of the container.
     pub(crate) container_metadata: Metadata,
-    /// Audio and subtitle streams.
+    /// Brightness of the display it was made on and of its lightest pixels, for HDR.
+    pub(crate) light: Vec<(side_data::Type, Vec<u8>)>,
+    /// Audio and subtitle streams, and attached files such as fonts.
     pub(crate) streams: Vec<CopiedStream>,
+    /// Named parts, in order.
+    pub(crate) chapters: Vec<Chapter>,
+}
+
+/// A named part of the video.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Chapter {
+    /// In microseconds after the common start.
+    pub(crate) start_micros: i64,
+    pub(crate) end_micros: i64,
+    pub(crate) title: String,
 }
 
 /// Colour tags as the input has them; unspecified ones stay so.
@@ -104,6 +121,7 @@ impl fmt::Debug for StreamTemplate {
             .field("color", &self.color)
             .field("is_top_field_first", &self.is_top_field_first)
             .field("streams", &self.streams)
+            .field("chapters", &self.chapters)
             .finish_non_exhaustive()
     }
 }
@@ -119,208 +137,102 @@ impl fmt::Debug for CopiedStream {
     }
 }
 
-/// What the container says of the video stream.
-pub(super) struct StreamFacts {
-    pub(super) parameters: codec::Parameters,
-    pub(super) video: VideoParameters,
-    pub(super) time_base: Rational,
-    pub(super) metadata: Metadata,
-    pub(super) display_matrix: Option<[i32; 9]>,
-    pub(super) frame_count: Option<u64>,
-    pub(super) duration_secs: Option<f64>,
-}
-
-impl StreamFacts {
-    /// `None` if there is no such stream.
-    pub(super) fn read(input: &context::Input, index: usize) -> Option<Self> {
-        let stream = input.stream(index)?;
-        let parameters = stream.parameters();
-        let time_base = stream.time_base();
-        let display_matrix = stream
-            .side_data()
-            .find(|data| data.kind() == side_data::Type::DisplayMatrix)
-            .and_then(|data| parse_display_matrix(data.data()));
-        let container_secs = input.duration() as f64 / f64::from(ffmpeg_next::ffi::AV_TIME_BASE);
-        let stream_secs = stream.duration() as f64 * f64::from(time_base);
-        Some(Self {
-            video: video_parameters(&parameters),
-            parameters,
-            time_base,
-            metadata: without_stale_tags(stream_metadata(&stream)),
-            display_matrix,
-            frame_count: u64::try_from(stream.frames())
-                .ok()
-                .filter(|count| *count > 0),
-            duration_secs: [stream_secs, container_secs]
-                .into_iter()
-                .find(|secs| *secs > 0.0),
-        })
-    }
-
-    /// The four characters that name the codec in the container.
-    pub(super) fn codec_tag(&self) -> Option<String> {
-        let bytes = self.video.codec_tag.to_le_bytes();
-        (self.video.codec_tag != 0).then(|| String::from_utf8_lossy(&bytes).into_owned())
-    }
-}
-
-/// The audio and subtitle streams.
+/// The streams that are copied.
 pub(super) fn copied_streams(input: &context::Input) -> Vec<CopiedStream> {
     input
         .streams()
-        .filter_map(|stream| {
-            let parameters = stream.parameters();
-            let medium = parameters.medium();
-            matches!(medium, media::Type::Audio | media::Type::Subtitle).then(|| CopiedStream {
-                input_index: stream.index(),
-                medium,
-                parameters,
-                time_base: stream.time_base(),
-                metadata: without_stale_tags(stream_metadata(&stream)),
-                disposition: disposition(&stream),
-            })
+        .filter(|stream| is_copied(stream.parameters().medium()))
+        .map(|stream| CopiedStream {
+            input_index: stream.index(),
+            medium: stream.parameters().medium(),
+            parameters: stream.parameters(),
+            time_base: stream.time_base(),
+            metadata: without_stale_tags(stream_metadata(&stream)),
+            disposition: disposition(&stream),
         })
         .collect()
 }
 
-/// Tags that describe the old file or encoder and would be wrong in the new one.
-const STALE_TAGS: [&str; 11] = [
-    "encoder",
-    "rotate",
-    "major_brand",
-    "minor_version",
-    "compatible_brands",
-    "duration",
-    "bps",
-    "number_of_frames",
-    "number_of_bytes",
-    "_statistics_tags",
-    "_statistics_writing_app",
-];
-
-/// `metadata` without the tags that are true of the old file only. Matroska adds a language to
-/// a tag's name (`BPS-eng`).
-pub(super) fn without_stale_tags(metadata: Metadata) -> Metadata {
-    let is_stale = |key: &str| {
-        let key = key.to_ascii_lowercase();
-        let name = key.split('-').next().unwrap_or_default();
-        STALE_TAGS.contains(&name) || name == "_statistics_writing_date_utc"
-    };
-    metadata
-        .into_iter()
-        .filter(|(key, _)| !is_stale(&key.to_string_lossy()))
-        .collect()
+fn is_copied(medium: media::Type) -> bool {
+    matches!(
+        medium,
+        media::Type::Audio | media::Type::Subtitle | media::Type::Attachment
+    )
 }
 
-/// Reads a display matrix from the bytes of FFmpeg's side data.
-pub(super) fn parse_display_matrix(bytes: &[u8]) -> Option<[i32; 9]> {
-    let mut matrix = [0; 9];
-    let (values, _) = bytes.as_chunks::<4>();
-    if values.len() < matrix.len() {
-        return None;
-    }
-    for (value, bytes) in matrix.iter_mut().zip(values) {
-        *value = i32::from_ne_bytes(*bytes);
-    }
-    Some(matrix)
-}
-
-/// The orientation that a display matrix asks for; `None` if it is no quarter turn.
-///
-/// By ISO 14496-12 a point (x, y) of the coded picture, y down, is shown at
-/// (a x + c y, b x + d y), where the matrix is `[a b u; c d v; x y w]`.
-pub(super) fn orientation(matrix: &[i32; 9]) -> Option<Orientation> {
-    let linear = [matrix[0], matrix[3], matrix[1], matrix[4]].map(f64::from);
-    let largest = linear
-        .iter()
-        .fold(0.0, |max: f64, value| max.max(value.abs()));
-    if largest == 0.0 {
-        return None;
-    }
-    // A matrix may scale too; an entry this small against the largest counts as 0.
-    const NEGLIGIBLE: f64 = 0.02;
-    let signs = linear.map(|value| {
-        if value.abs() < NEGLIGIBLE * largest {
-            0
-        } else if value > 0.0 {
-            1
-        } else {
-            -1
+/// A notice for each stream that is neither explained nor copied.
+pub(super) fn left_out_streams(input: &context::Input, video: usize) -> Vec<String> {
+    let notice = |stream: Stream<'_>| {
+        let parameters = stream.parameters();
+        let is_carried = stream.index() == video || is_copied(parameters.medium());
+        // A time code is a tag too, which is kept, and muxers make its stream anew.
+        let is_time_code = stream_metadata(&stream)
+            .iter()
+            .any(|(key, _)| key.to_bytes() == b"timecode");
+        if is_carried || is_left_out(&stream) || is_time_code {
+            return None;
         }
-    });
-    let (quarter_turns, is_mirrored) = match signs {
-        [1, 0, 0, 1] => (0, false),
-        [0, -1, 1, 0] => (1, false),
-        [-1, 0, 0, -1] => (2, false),
-        [0, 1, -1, 0] => (3, false),
-        [-1, 0, 0, 1] => (0, true),
-        [0, -1, -1, 0] => (1, true),
-        [1, 0, 0, -1] => (2, true),
-        [0, 1, 1, 0] => (3, true),
-        _ => return None,
+        let kind = match parameters.medium() {
+            _ if stream.disposition().contains(Disposition::ATTACHED_PIC) => "cover picture",
+            media::Type::Video => "video stream",
+            media::Type::Data => "data stream",
+            _ => "stream",
+        };
+        let (index, codec) = (stream.index(), parameters.id().name());
+        Some(format!("{kind} {index} ({codec}) is dropped"))
     };
-    Some(Orientation {
-        quarter_turns,
-        is_mirrored,
+    input.streams().filter_map(notice).collect()
+}
+
+/// The chapters that lie in the window, cut to it.
+pub(super) fn chapters(input: &context::Input, window: &Window) -> Vec<Chapter> {
+    let chapter = |chapter: ffmpeg_next::Chapter<'_>| {
+        let micros = |ticks: i64| {
+            let micros = ticks.rescale(chapter.time_base(), rescale::TIME_BASE);
+            micros.saturating_sub(window.start_micros)
+        };
+        let end_limit = window
+            .end_micros
+            .map_or(i64::MAX, |end| end.saturating_sub(window.start_micros));
+        let start_micros = micros(chapter.start()).max(0);
+        let end_micros = micros(chapter.end()).min(end_limit);
+        (start_micros < end_micros).then(|| Chapter {
+            start_micros,
+            end_micros,
+            title: chapter_metadata(&chapter)
+                .iter()
+                .find(|(key, _)| key.to_bytes() == b"title")
+                .map_or_else(String::new, |(_, title)| title.to_string_lossy().into()),
+        })
+    };
+    input.chapters().filter_map(chapter).collect()
+}
+
+/// What the container, or else the first frame, says of an HDR video's brightness.
+pub(super) fn light_facts(
+    input: &context::Input,
+    video: usize,
+    frame: &frame::Video,
+) -> Vec<(side_data::Type, Vec<u8>)> {
+    use ffmpeg_next::util::frame::side_data::Type as InFrame;
+    [
+        (
+            side_data::Type::MasteringDisplayMetadata,
+            InFrame::MasteringDisplayMetadata,
+        ),
+        (
+            side_data::Type::ContentLightLevel,
+            InFrame::ContentLightLevel,
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(kind, in_frame)| {
+        let of_stream = input.stream(video).and_then(|stream| {
+            let found = stream.side_data().find(|data| data.kind() == kind)?;
+            Some(found.data().to_vec())
+        });
+        let of_frame = || Some(frame.side_data(in_frame)?.data().to_vec());
+        Some((kind, of_stream.or_else(of_frame)?))
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ONE: i32 = 1 << 16;
-
-    #[test]
-    fn the_matrix_moves_points_as_the_orientation_does() {
-        for quarter_turns in 0..4 {
-            for is_mirrored in [false, true] {
-                let wanted = Orientation {
-                    quarter_turns,
-                    is_mirrored,
-                };
-                // Where do the coded unit steps right and down go in the upright picture?
-                let position = |coded: (usize, usize)| {
-                    let (width, height) = wanted.upright_size(3, 3);
-                    (0..height)
-                        .flat_map(|y| (0..width).map(move |x| (x, y)))
-                        .find(|&(x, y)| wanted.coded_position(x, y, 3, 3) == coded)
-                        .map(|(x, y)| (x as i32, y as i32))
-                        .unwrap()
-                };
-                let (x0, y0) = position((1, 1));
-                let right = position((2, 1));
-                let down = position((1, 2));
-                let (a, b) = (right.0 - x0, right.1 - y0);
-                let (c, d) = (down.0 - x0, down.1 - y0);
-                let matrix = [a * ONE, b * ONE, 0, c * ONE, d * ONE, 0, 7, 7, 1 << 30];
-                assert_eq!(orientation(&matrix), Some(wanted));
-            }
-        }
-    }
-
-    #[test]
-    fn other_angles_and_empty_matrices_have_no_orientation() {
-        let diagonal = [ONE, ONE, 0, -ONE, ONE, 0, 0, 0, 1 << 30];
-        assert_eq!(orientation(&diagonal), None);
-        assert_eq!(orientation(&[0; 9]), None);
-    }
-
-    #[test]
-    fn stale_tags_go_and_the_others_stay() {
-        let entry = |key: &std::ffi::CStr| (key.to_owned(), c"x".to_owned());
-        let kept = without_stale_tags(vec![
-            entry(c"title"),
-            entry(c"ENCODER"),
-            entry(c"BPS-eng"),
-            entry(c"rotate"),
-        ]);
-        assert_eq!(kept, [entry(c"title")]);
-    }
-
-    #[test]
-    fn short_side_data_is_no_matrix() {
-        assert_eq!(parse_display_matrix(&[0; 35]), None);
-        assert!(parse_display_matrix(&[0; 36]).is_some());
-    }
+    .collect()
 }

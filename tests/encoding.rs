@@ -1,0 +1,250 @@
+//! Containers, encoders, ranges that keep sound and picture together, fields.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{decoded_frame, ffmpeg, ffprobe, frame_times, probe, run, run_ok};
+
+fn generated(folder: &Path, name: &str, arguments: &str) -> PathBuf {
+    let path = folder.join(name);
+    ffmpeg(arguments, &path);
+    path
+}
+
+fn explain(input: &Path, output: &Path, arguments: &[&str]) -> String {
+    let mut all = vec![input.as_os_str(), output.as_os_str(), "-y".as_ref()];
+    all.extend(arguments.iter().map(AsRef::<std::ffi::OsStr>::as_ref));
+    run_ok(all)
+}
+
+#[test]
+fn every_container_takes_every_encoder_that_fits_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = generated(
+        folder.path(),
+        "in.mp4",
+        "-f lavfi -i testsrc2=s=160x120:r=25:d=0.4 -f lavfi -i sine=d=0.4 -c:v libx264 -c:a aac",
+    );
+    for (name, arguments, video, audio) in [
+        ("a.mp4", "", "h264", "aac"),
+        ("a.mov", "--codec libx265 --preset ultrafast", "hevc", "aac"),
+        ("a.mkv", "--codec libsvtav1 --preset 12", "av1", "aac"),
+        ("b.mp4", "--codec libaom-av1 --crf 40", "av1", "aac"),
+        ("b.mkv", "--codec libvpx-vp9 --preset 8", "vp9", "aac"),
+        ("a.webm", "--preset 8", "vp9", "opus"),
+        ("b.webm", "--codec libsvtav1 --preset 12", "av1", "opus"),
+        ("a.ts", "", "h264", "aac"),
+        ("c.mp4", "--codec mpeg4", "mpeg4", "aac"),
+    ] {
+        let output = folder.path().join(name);
+        let mut all = vec!["--stride", "1000", "--alpha", "0", "--top-k", "0"];
+        all.extend(arguments.split_whitespace());
+        let stderr = explain(&input, &output, &all);
+        let foreign = stderr
+            .lines()
+            .find(|line| !line.starts_with("gradcam-video: "));
+        assert_eq!(foreign, None, "{name}: the encoder prints");
+        // A transport stream is listed twice: in its program and by itself.
+        let first = |text: String| text.lines().next().unwrap().to_owned();
+        assert_eq!(first(probe(&output, "stream=codec_name")), video, "{name}");
+        let of_audio = [
+            "-select_streams",
+            "a:0",
+            "-show_entries",
+            "stream=codec_name",
+        ];
+        assert_eq!(first(ffprobe(&output, &of_audio)), audio, "{name}");
+        assert_eq!(frame_times(&output).len() % 10, 0, "{name}");
+        let difference: f64 = decoded_frame(&input, 5)
+            .iter()
+            .zip(decoded_frame(&output, 5).iter())
+            .map(|(a, b)| f64::from(a.abs_diff(*b)).powi(2))
+            .sum();
+        let psnr = 10.0 * (255.0f64.powi(2) / (difference / (160.0 * 120.0 * 3.0))).log10();
+        assert!(psnr > 30.0, "{name}: {psnr:.1} dB");
+    }
+}
+
+/// When a flash of white and a beep begin, in seconds of the output.
+fn flash_and_beep(path: &Path) -> (f64, f64) {
+    let pipe = |arguments: &[&str]| {
+        let result = Command::new("ffmpeg")
+            .args(["-v", "error", "-i"])
+            .arg(path)
+            .args(arguments)
+            .arg("-")
+            .output()
+            .unwrap();
+        assert!(result.status.success());
+        result.stdout
+    };
+    let levels = pipe(&[
+        "-vf",
+        "scale=1:1,format=gray",
+        "-f",
+        "rawvideo",
+        "-vsync",
+        "passthrough",
+    ]);
+    let flash = levels.iter().position(|level| *level > 128).unwrap();
+    let filter = "aresample=48000:async=1:first_pts=0";
+    let sound = pipe(&["-af", filter, "-ac", "1", "-f", "s16le"]);
+    let (samples, _) = sound.as_chunks::<2>();
+    let is_loud = |sample: &[u8; 2]| i16::from_le_bytes(*sample).unsigned_abs() > 3000;
+    let beep = samples.iter().position(is_loud).unwrap();
+    (frame_times(path)[flash], beep as f64 / 48_000.0)
+}
+
+#[test]
+fn what_a_container_cannot_hold_is_refused_or_converted() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = generated(
+        folder.path(),
+        "in.mkv",
+        "-f lavfi -i testsrc2=s=64x48:r=25:d=0.4 -f lavfi -i sine=d=0.4 -c:v libx264 -c:a flac",
+    );
+    for (name, codec) in [
+        ("a.mov", "libvpx-vp9"),
+        ("a.ts", "libvpx-vp9"),
+        ("a.ts", "ffv1"),
+        ("a.webm", "libx264"),
+    ] {
+        let output = folder.path().join(name);
+        let (code, _, stderr) = run([
+            input.to_str().unwrap(),
+            output.to_str().unwrap(),
+            "--codec",
+            codec,
+        ]);
+        assert_eq!(
+            (code, stderr.lines().count()),
+            (1, 1),
+            "{name} {codec}: {stderr}"
+        );
+        assert!(
+            stderr.contains("choose another --codec such as"),
+            "{stderr}"
+        );
+        assert!(!output.exists());
+    }
+    for (name, audio) in [("b.mov", "aac"), ("b.mp4", "flac"), ("b.ts", "aac")] {
+        let output = folder.path().join(name);
+        explain(&input, &output, &["--stride", "1000"]);
+        let of_audio = [
+            "-select_streams",
+            "a:0",
+            "-show_entries",
+            "stream=codec_name",
+        ];
+        let codec = ffprobe(&output, &of_audio);
+        assert_eq!(codec.lines().next().unwrap(), audio, "{name}");
+    }
+}
+
+#[test]
+fn ranges_and_strides_keep_sound_and_picture_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = "-f lavfi -i color=black:s=160x120:r=30:d=4,drawbox=c=white:t=fill:enable='between(t,1.99,2.19)' \
+                  -f lavfi -i aevalsrc='0.5*sin(2*PI*1000*t)*between(t,2,2.2)':s=48000:d=4";
+    let frame_secs = 1.0 / 30.0;
+    for (name, codecs) in [
+        ("in.mp4", "-c:v libx264 -bf 3 -g 60 -c:a aac"),
+        ("in.mkv", "-c:v libx264 -bf 3 -g 60 -c:a libopus"),
+        ("in.ts", "-c:v libx264 -bf 3 -g 60 -c:a mp2"),
+    ] {
+        let input = generated(folder.path(), name, &format!("{source} {codecs}"));
+        for (arguments, expected) in [
+            (vec!["--stride", "41"], 2.0),
+            (vec!["--start", "0.7", "--end", "3.5"], 1.3),
+            (vec!["--start", "1.503"], 0.5),
+            (vec!["--end", "2.5"], 2.0),
+        ] {
+            let output = folder.path().join(if name == "in.mkv" {
+                "out.mkv"
+            } else {
+                "out.mp4"
+            });
+            let mut all = vec!["--alpha", "0", "--top-k", "0"];
+            all.extend(&arguments);
+            if arguments[0] != "--stride" {
+                all.extend(["--stride", "1000"]);
+            }
+            explain(&input, &output, &all);
+            let (flash, beep) = flash_and_beep(&output);
+            let what = format!("{name} {arguments:?}: flash {flash}, beep {beep}");
+            assert!((flash - beep).abs() <= frame_secs + 0.003, "{what}");
+            assert!((flash - expected).abs() <= frame_secs + 0.003, "{what}");
+        }
+    }
+}
+
+#[test]
+fn deinterlacing_keeps_frames_and_times_and_takes_the_combs_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let fields =
+        "-f lavfi -i testsrc2=s=320x240:r=50:d=1 -vf tinterlace=interleave_top,setfield=tff";
+    let input = generated(
+        folder.path(),
+        "in.mp4",
+        &format!("{fields} -c:v libx264 -flags +ildct+ilme -x264-params tff=1 -crf 10"),
+    );
+    let explained = |name: &str, option: &[&str]| {
+        let output = folder.path().join(name);
+        let mut all = vec![
+            "--stride", "1000", "--alpha", "0", "--top-k", "0", "--crf", "10",
+        ];
+        all.extend(option);
+        explain(&input, &output, &all);
+        output
+    };
+    let (kept, progressive) = (
+        explained("kept.mp4", &[]),
+        explained("progressive.mp4", &["--deinterlace"]),
+    );
+    assert_eq!(probe(&kept, "stream=field_order"), "tt");
+    assert_eq!(probe(&progressive, "stream=field_order"), "progressive");
+    assert_eq!(frame_times(&kept), frame_times(&progressive));
+    assert_eq!(frame_times(&progressive).len(), 25);
+    // How much each row differs from its neighbours: combs are rows that do.
+    let combs = |path: &Path| -> f64 {
+        let picture = decoded_frame(path, 12);
+        let row = |y: u32| (0..320).map(move |x| (x, y));
+        let rows = 100..140;
+        let differences = rows.flat_map(row);
+        differences
+            .map(|(x, y)| {
+                let at = |y: u32| f64::from(picture.get_pixel(x, y)[1]);
+                (at(y) - (at(y - 1) + at(y + 1)) / 2.0).abs()
+            })
+            .sum()
+    };
+    let (before, after) = (combs(&kept), combs(&progressive));
+    assert!(after < 0.8 * before, "{after} of {before}");
+}
+
+#[test]
+fn strict_accepts_what_is_sound_and_refuses_what_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = generated(
+        folder.path(),
+        "good.mkv",
+        "-f lavfi -i testsrc2=s=160x120:r=25:d=2 -f lavfi -i sine=d=2 -c:v libx264 -c:a aac",
+    );
+    let output = folder.path().join("out.mp4");
+    explain(&good, &output, &["--strict", "--stride", "1000"]);
+    std::fs::remove_file(&output).unwrap();
+    let bytes = std::fs::read(&good).unwrap();
+    let short = folder.path().join("short.mkv");
+    std::fs::write(&short, &bytes[..bytes.len() * 2 / 3]).unwrap();
+    let (input, target) = (short.to_str().unwrap(), output.to_str().unwrap());
+    let (code, _, stderr) = run([input, target, "--strict", "--stride", "1000"]);
+    assert_eq!(code, 1, "{stderr}");
+    assert!(
+        stderr.contains("short.mkv: it is damaged: it ends at"),
+        "{stderr}"
+    );
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+}
