@@ -13,8 +13,13 @@ out=$(realpath -m -- "${1:-$root/target/demo-out.mp4}")
 cd -- "$root"
 mkdir -p -- "$(dirname -- "$out")"
 {
-    profile=${GRADCAM_VIDEO_DEMO_PROFILE:-release}
-    cargo build --profile "$profile" --locked
-    cargo run --profile "$profile" --locked --quiet --bin gradcam-video -- -y samples/cup.mp4 "$out"
+    profile=${GRADCAM_VIDEO_DEMO_PROFILE:-release} folder=$profile options=()
+    if [[ $profile == dev ]]; then
+        folder=debug
+        # Else dependencies would have other features than in the tests, and be compiled again.
+        options=(--tests)
+    fi
+    cargo build --profile "$profile" --locked "${options[@]}"
+    "${CARGO_TARGET_DIR:-target}/$folder/gradcam-video" -y samples/cup.mp4 "$out"
 } >&2
 printf '%s\n' "$out"
