@@ -3,16 +3,10 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use common::{decoded_frame, ffmpeg, ffprobe, frame_times, probe, run, run_ok};
-
-fn generated(folder: &Path, name: &str, arguments: &str) -> PathBuf {
-    let path = folder.join(name);
-    ffmpeg(arguments, &path);
-    path
-}
+use common::{decoded_frame, ffprobe, frame_times, generated, probe, run, run_ok};
 
 fn explain(input: &Path, output: &Path, arguments: &[&str]) -> String {
     let mut all = vec![input.as_os_str(), output.as_os_str(), "-y".as_ref()];

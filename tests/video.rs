@@ -4,11 +4,11 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use common::{
-    audio_hash, decoded_frame, ffmpeg, ffprobe, file, frame_times, gradcam_video, probe, records,
-    run, run_ok,
+    audio_hash, decoded_frame, ffprobe, file, frame_times, generated, gradcam_video, probe,
+    records, run, run_ok,
 };
 
 /// Explaining one frame in this many keeps tests quick where the maps do not matter.
@@ -44,12 +44,6 @@ fn assert_nothing_lost(input: &Path, output: &Path) {
         let shift = (b - a) - (after[0] - before[0]);
         assert!(shift.abs() < 1e-4, "time {a} became {b}");
     }
-}
-
-fn generated(folder: &Path, name: &str, arguments: &str) -> PathBuf {
-    let path = folder.join(name);
-    ffmpeg(arguments, &path);
-    path
 }
 
 #[test]

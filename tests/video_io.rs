@@ -4,18 +4,12 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use common::{ffmpeg, frame_times, probe, run_ok};
+use common::{frame_times, generated, probe, run_ok};
 
 /// Explaining one frame in this many keeps tests quick where the maps do not matter.
 const SPARSE: [&str; 2] = ["--stride", "1000"];
-
-fn generated(folder: &Path, name: &str, arguments: &str) -> PathBuf {
-    let path = folder.join(name);
-    ffmpeg(arguments, &path);
-    path
-}
 
 fn explain(input: &Path, output: &Path, arguments: &[&str]) -> String {
     let mut all = vec![input.as_os_str(), output.as_os_str(), "-y".as_ref()];

@@ -59,6 +59,13 @@ pub fn ffmpeg(arguments: &str, output: &Path) {
     );
 }
 
+/// A file in `folder` that the ffmpeg program makes.
+pub fn generated(folder: &Path, name: &str, arguments: &str) -> PathBuf {
+    let path = folder.join(name);
+    ffmpeg(arguments, &path);
+    path
+}
+
 /// One value of the first video stream.
 pub fn probe(path: &Path, entries: &str) -> String {
     ffprobe(path, &["-select_streams", "v:0", "-show_entries", entries])
