@@ -11,10 +11,8 @@ set -euo pipefail
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 frames=${1:-10000}
 binary=${GRADCAM_VIDEO_BIN:-$root/target/release/gradcam-video}
-growth_limit_mib=10
-table_rows=20
-# Fewer samples after the first tenth would say little.
-least_samples=10
+# shellcheck source=scripts/soak_memory.sh
+. "$root/scripts/soak_memory.sh"
 
 fail() {
     echo "soak: $1" >&2
@@ -34,11 +32,7 @@ ffmpeg -nostdin -v error -f lavfi -i testsrc2=size=320x240:rate=25 -f lavfi -i s
 
 "$binary" --quiet --stats "$work/stats.json" "$work/in.mp4" "$work/out.mp4" &
 pid=$! start=$SECONDS
-# The memory is gone from the file when the program has ended but was not yet waited for.
-while rss=$(awk '/^VmRSS/ { print $2; found = 1 } END { exit !found }' "/proc/$pid/status" 2>/dev/null); do
-    echo "$((SECONDS - start)) $rss"
-    sleep 1
-done >"$work/samples"
+sample_memory "$pid" >"$work/samples"
 status=0
 wait "$pid" || status=$?
 pid=''
@@ -51,26 +45,4 @@ echo "$written frames in $((SECONDS - start)) s"
     exit 1
 }
 
-# Growth is how far memory rises above an earlier sample; that it falls at the end is none.
-awk -v limit="$growth_limit_mib" -v rows="$table_rows" -v least="$least_samples" '
-    { seconds[NR] = $1; mib[NR] = $2 / 1024 }
-    END {
-        first = int(NR / 10) + 1
-        if (NR - first + 1 < least) {
-            print "too short: only " NR " samples, take more frames"
-            exit 1
-        }
-        print "seconds    MiB"
-        step = int((NR + rows - 1) / rows)
-        for (i = 1; i <= NR; i += step) printf "%7d %6.1f\n", seconds[i], mib[i]
-        low = high = mib[first]
-        for (i = first; i <= NR; i++) {
-            if (mib[i] < low) low = mib[i]
-            if (mib[i] > high) high = mib[i]
-            if (mib[i] - low > growth) growth = mib[i] - low
-        }
-        printf "after the first tenth: at most %.1f MiB, growth %.1f MiB, ", high, growth
-        is_flat = growth < limit
-        print (is_flat ? "flat" : "NOT FLAT (limit " limit " MiB)")
-        exit !is_flat
-    }' "$work/samples"
+judge_memory "$work/samples"
