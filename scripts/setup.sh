@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building and testing need and this machine lacks (Debian, Ubuntu), and checks Rust.
 # Run it, or source it to get cargo on the PATH too. Silent if all is there; speaks on stderr only.
+# With gradcam_video_setup=tests also what only tests need: X servers without a screen, a browser, an RTSP server.
 
 gradcam_video_rust_minimum=1.95.0
 
@@ -18,6 +19,15 @@ gradcam_video_missing_packages() {
     for library in avcodec avformat avfilter avdevice avutil swscale swresample; do
         pkg-config --exists "lib$library" 2>/dev/null || echo "lib$library-dev"
     done
+    [ "${gradcam_video_setup:-}" = tests ] || return 0
+    command -v Xvfb >/dev/null || echo xvfb
+    command -v xdotool >/dev/null || echo xdotool
+    command -v chromium >/dev/null || echo chromium
+    command -v chromedriver >/dev/null || echo chromium-driver
+    # The system's own Python, not one from elsewhere that comes first on the PATH.
+    /usr/bin/python3 -c 'import gi' 2>/dev/null || echo python3-gi
+    compgen -G '/usr/lib/*/girepository-1.0/GstRtspServer-1.0.typelib' >/dev/null ||
+        echo gir1.2-gst-rtsp-server-1.0
 }
 
 gradcam_video_install_missing() {

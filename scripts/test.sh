@@ -64,6 +64,8 @@ step() {
 }
 
 # Not a step: sourced, so that it can put cargo on the PATH.
+# shellcheck disable=SC2034 # read there
+gradcam_video_setup=tests
 # shellcheck source=scripts/setup.sh
 . scripts/setup.sh
 

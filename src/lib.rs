@@ -40,6 +40,8 @@
 pub mod error;
 #[cfg(feature = "video")]
 mod ffmpeg_ffi;
+#[cfg(feature = "video")]
+mod ffmpeg_picture;
 pub mod frame;
 pub mod heatmap;
 mod picture;
@@ -64,5 +66,8 @@ pub mod records;
 pub mod sink;
 
 pub mod pipeline;
+
+#[cfg(feature = "video")]
+pub mod preview;
 
 pub use error::{Error, ErrorKind, Result, Stage};

@@ -74,7 +74,7 @@ fn answer(
         .unwrap_or(0);
     let (total, left) = (body.len(), body.len() - start);
     let head = format!(
-        "HTTP/1.1 206 Partial Content\r\nContent-Type: video/x-matroska\r\nAccept-Ranges: bytes\r\n\
+        "HTTP/1.1 206 Partial Content\r\nContent-Type: application/octet-stream\r\nAccept-Ranges: bytes\r\n\
          Content-Range: bytes {start}-{}/{total}\r\nContent-Length: {left}\r\nConnection: close\r\n\r\n",
         total - 1
     );
@@ -109,6 +109,32 @@ fn explain(url: &str, output: &Path) -> (i32, String, Duration) {
     all.extend(arguments);
     let (code, _, stderr) = run(all);
     (code, stderr, start.elapsed())
+}
+
+#[test]
+fn files_on_a_server_are_shown_live_in_real_time_and_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = |name: &str, options: &str| {
+        let clip = folder.path().join(name);
+        let graph = "-f lavfi -i testsrc=duration=1:rate=10:size=64x48";
+        ffmpeg(&format!("{graph} {options}"), &clip);
+        fs::read(clip).unwrap()
+    };
+    // One key frame; and a container that does not say how long it is.
+    for (name, options) in [
+        ("a.mp4", "-c:v libx264 -g 250"),
+        ("a.ts", "-c:v mpeg2video"),
+    ] {
+        let port = serve(clip(name, options), Manner::Whole);
+        let url = format!("http://127.0.0.1:{port}/{name}");
+        let stats = folder.path().join("stats.json");
+        let arguments = ["live", &url, "--preview", "none", "-q", "-y", "--stats"];
+        let (code, _, stderr) = run(arguments.iter().map(Path::new).chain([stats.as_path()]));
+        assert_eq!(code, 0, "{name}: {stderr}");
+        let stats: serde_json::Value = serde_json::from_slice(&fs::read(stats).unwrap()).unwrap();
+        assert_eq!(stats["frames_in"], 10, "{name}");
+        assert!(stats["wall_s"].as_f64().unwrap() > 0.8, "{name}: {stats}");
+    }
 }
 
 #[test]

@@ -9,6 +9,8 @@ use gradcam_video::explain::{Explainer, METHODS, Score, method_by_name};
 use gradcam_video::model::Precision;
 use gradcam_video::preprocess::ResizePolicy;
 
+use super::live::LiveArgs;
+
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 usage; 3 finished, but some input was damaged; \
                           130 interrupted, the output is finished and playable.";
 
@@ -24,6 +26,8 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Show what the model sees now: of a camera, the screen, a stream
+    Live(Box<LiveArgs>),
     /// Draw again from records, without the network: another palette, blend, layout or scale
     Render(Box<RenderArgs>),
     /// Measure how faithful explanations of images are, beside two that know nothing of the network
@@ -56,21 +60,8 @@ pub(super) struct ExplainArgs {
     pub(super) recipe: Option<RecipeArg>,
     #[command(flatten)]
     pub(super) method: MethodArgs,
-    /// Class to explain: `top1` for each frame's own, or an index, name (tabby) or WordNet id (n02123045); given several times, the maps
-    /// stand side by side
-    #[arg(long, default_value = "top1", help_heading = "Explanation")]
-    pub(super) class: Vec<String>,
-    /// Explain why the class and not this one: the difference of the two scores
-    #[arg(long, value_name = "CLASS", help_heading = "Explanation")]
-    pub(super) contrast: Option<String>,
-    /// How a frame becomes the model's square
-    #[arg(
-        long,
-        value_enum,
-        default_value = "stretch",
-        help_heading = "Explanation"
-    )]
-    pub(super) resize: ResizeArg,
+    #[command(flatten)]
+    pub(super) target: TargetArgs,
     /// Explain every Nth frame; the others reuse the last map
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Explanation")]
     pub(super) stride: u64,
@@ -117,6 +108,26 @@ pub(super) struct MethodArgs {
     pub(super) method: &'static dyn Explainer,
     #[command(flatten)]
     pub(super) score: ScoreArgs,
+}
+
+/// Which classes are explained, and how much of the frame the model sees.
+#[derive(Debug, clap::Args)]
+pub(super) struct TargetArgs {
+    /// Class to explain: `top1` for each frame's own, or an index, name (tabby) or WordNet id (n02123045); given several times, the maps
+    /// stand side by side
+    #[arg(long, default_value = "top1", help_heading = "Explanation")]
+    pub(super) class: Vec<String>,
+    /// Explain why the class and not this one: the difference of the two scores
+    #[arg(long, value_name = "CLASS", help_heading = "Explanation")]
+    pub(super) contrast: Option<String>,
+    /// How a frame becomes the model's square
+    #[arg(
+        long,
+        value_enum,
+        default_value = "stretch",
+        help_heading = "Explanation"
+    )]
+    pub(super) resize: ResizeArg,
 }
 
 /// What is explained, whatever the method.
@@ -282,21 +293,33 @@ pub(super) struct InputArgs {
     /// Make any damage in the input a failure, without a result; else what can be read is explained, and the exit code is 3
     #[arg(long, help_heading = "Input")]
     pub(super) strict: bool,
+    #[command(flatten)]
+    pub(super) reading: ReadingArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ReadingArgs {
     /// Deinterlace before all else; frames that are not interlaced stay as they are
     #[arg(long, help_heading = "Input")]
     pub(super) deinterlace: bool,
-    /// How long a server may be silent before reading ends, in seconds
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        default_value_t = 10.0,
-        help_heading = "Input"
-    )]
-    pub(super) network_timeout: f64,
+    /// How long a server, or a camera, may be silent before reading ends, in seconds [default: 10; live: 5]
+    #[arg(long, value_name = "SECONDS", help_heading = "Input")]
+    pub(super) network_timeout: Option<f64>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct OutputArgs {
+    #[command(flatten)]
+    pub(super) encoding: EncodingArgs,
+    /// Leave the audio out
+    #[arg(long, help_heading = "Output")]
+    pub(super) no_audio: bool,
+    #[command(flatten)]
+    pub(super) results: ResultArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct EncodingArgs {
     /// FFmpeg's name of the video encoder: libx264, libx265, libvpx-vp9, libsvtav1, libaom-av1, ... [default: libx264; .webm: libvpx-vp9]
     #[arg(long, value_name = "ENCODER", help_heading = "Output")]
     pub(super) codec: Option<String>,
@@ -307,12 +330,13 @@ pub(super) struct OutputArgs {
     /// Constant rate factor: lower is better and larger [default: 20; libx265: 24; libvpx-vp9, libsvtav1, libaom-av1: 30]
     #[arg(long, value_parser = clap::value_parser!(u8).range(0..=63), help_heading = "Output")]
     pub(super) crf: Option<u8>,
-    /// Leave the audio out
-    #[arg(long, help_heading = "Output")]
-    pub(super) no_audio: bool,
     /// Write MP4 in fragments of a second, which survive a crash
     #[arg(long, help_heading = "Output")]
     pub(super) frag: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ResultArgs {
     /// Write a summary of the run as JSON
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) stats: Option<PathBuf>,
@@ -329,7 +353,7 @@ pub(super) struct RunningArgs {
     /// Where the network runs
     #[arg(long, value_enum, default_value = "auto", help_heading = "Running")]
     pub(super) device: DeviceArg,
-    /// Worker threads [default: all cores]; the output is the same at any number
+    /// Worker threads [default: all cores; live: all but one]; the output is the same at any number
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Running")]
     pub(super) workers: Option<u16>,
     #[command(flatten)]

@@ -281,6 +281,8 @@ fn write_clip(path: &Path, frames: usize) -> gradcam_video::Result<()> {
             denominator: FRAMES_PER_SECOND,
         },
         estimated_frames: Some(frames as u64),
+        is_endless: false,
+        clock_start_micros: None,
         notices: Vec::new(),
         template: None,
     };

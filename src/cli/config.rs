@@ -17,7 +17,8 @@ use gradcam_video::source::{
 use gradcam_video::temporal::Normalize;
 
 use super::args::{
-    ExplainArgs, InputArgs, OutputArgs, PictureArgs, RecipeArg, RenderArgs, RunningArgs, ScoreArgs,
+    EncodingArgs, ExplainArgs, InputArgs, OutputArgs, PictureArgs, ReadingArgs, RecipeArg,
+    RenderArgs, RunningArgs, ScoreArgs, TargetArgs,
 };
 use super::console::Console;
 use super::values::{Scale, input_spec, output_spec, parse_normalize, parse_time, usage};
@@ -109,10 +110,7 @@ impl ExplainConfig {
         };
         let (named, records) = ((input, output), args.records.as_deref());
         let files = Files::new(named, args.input_args, args.output_args, records)?;
-        if args.class.len() > MOST_CLASSES {
-            let message = format!("--class can be given {MOST_CLASSES} times at most");
-            return Err(usage(message).into());
-        }
+        let target = Target::new(args.target)?;
         let range = TimeRange {
             start_secs: args.start.as_deref().map(parse_time).transpose()?,
             end_secs: args.end.as_deref().map(parse_time).transpose()?,
@@ -123,25 +121,22 @@ impl ExplainConfig {
             )
             .into());
         }
-        if let Some(hold) = args.hold.filter(|hold| !(0.0..=1.0).contains(hold)) {
-            return Err(usage(format!("--hold {hold}: valid is 0 to 1")).into());
-        }
-        let picture = Picture::new(args.picture, args.recipe, &files)?;
+        let hold = check_hold(args.hold)?;
+        let picture = Picture::new(args.picture, args.recipe, files.is_still_input)?;
         if picture.scale == Scale::WholeVideo && !files.can_read_twice() {
             let message = "--normalize video reads INPUT twice, which a pipe cannot do";
             return Err(usage(message).into());
         }
         let mut question = Question::new(args.method.method, args.method.score)?;
-        let mut resize = ResizePolicy::from(args.resize);
+        let mut resize = target.resize;
         if let Some(RecipeArg::Keras) = args.recipe {
             question.method = &GradCam;
             question.score = Some(Score::Softmax);
             resize = ResizePolicy::Nearest;
-            if args.class.len() > 1 {
+            if target.classes.len() > 1 {
                 return Err(usage("--recipe keras draws one class").into());
             }
         }
-        let classes = args.class.into_iter();
         let records = match args.records {
             Some(path) => Some((RecordsFormat::of_path(&path)?, path)),
             None => None,
@@ -150,17 +145,15 @@ impl ExplainConfig {
             files,
             range,
             question,
-            classes: classes
-                .map(|class| (class != "top1").then_some(class))
-                .collect(),
-            contrast: args.contrast,
+            classes: target.classes,
+            contrast: target.contrast,
             resize,
             stride: args.stride,
-            hold: args.hold,
+            hold,
             top_k: args.top_k,
             picture,
             records,
-            running: args.running.into(),
+            running: Running::new(args.running, all_cores()),
             console: args.verbosity.into(),
         })
     }
@@ -173,7 +166,7 @@ impl RenderConfig {
         let files = Files::new(named, args.input_args, args.output_args, records)?;
         RecordsFormat::of_path(&args.records)?;
         Ok(Self {
-            picture: Picture::new(args.picture, args.recipe, &files)?,
+            picture: Picture::new(args.picture, args.recipe, files.is_still_input)?,
             files,
             records: args.records,
             top_k: args.top_k,
@@ -235,16 +228,10 @@ impl Files {
         args: OutputArgs,
         records: Option<&Path>,
     ) -> Result<Self> {
-        let timeout_secs = reading.network_timeout;
-        let network_timeout = Duration::try_from_secs_f64(timeout_secs)
-            .ok()
-            .filter(|timeout| !timeout.is_zero() && *timeout <= MAXIMUM_TIMEOUT)
-            .ok_or_else(|| {
-                let most = MAXIMUM_TIMEOUT.as_secs();
-                usage(format!(
-                    "--network-timeout {timeout_secs}: valid is more than 0 and at most {most} s"
-                ))
-            })?;
+        let options = ReadOptions {
+            is_strict: reading.strict,
+            ..read_options(&reading.reading, ReadOptions::default())?
+        };
         let (input, output) = (input_spec(input), output_spec(output));
         let is_still_input = matches!(&input, InputSpec::Path(path) if is_still_image(path));
         let is_still_output =
@@ -258,40 +245,19 @@ impl Files {
             OutputSpec::Path(path) => Some(path.as_path()),
             OutputSpec::Stdout => None,
         };
-        let mut seen: Vec<PathBuf> = Vec::new();
-        let named = [output_path, records, args.stats.as_deref()];
-        for file in named.into_iter().flatten() {
-            let place = place(file);
-            if seen.contains(&place) {
-                let message = format!(
-                    "{} is named twice: each file of a run needs a place of its own",
-                    file.display()
-                );
-                return Err(usage(message));
-            }
-            seen.push(place);
-        }
+        check_distinct([output_path, records, args.results.stats.as_deref()])?;
         Ok(Self {
             input,
-            reading: ReadOptions {
-                range: TimeRange::default(),
-                deinterlace: reading.deinterlace,
-                is_strict: reading.strict,
-                network_timeout,
-            },
+            reading: options,
             output,
             is_still_input,
             is_still_output,
             encode: EncodeOptions {
-                codec: args.codec,
-                preset: args.preset,
-                crf: args.crf,
                 keep_audio: !args.no_audio,
-                is_fragmented: args.frag,
-                overwrite: args.overwrite,
                 is_strict: reading.strict,
+                ..encode_options(args.encoding, args.results.overwrite)
             },
-            stats: args.stats,
+            stats: args.results.stats,
         })
     }
 
@@ -300,26 +266,23 @@ impl Files {
         match &self.input {
             InputSpec::Stdin => false,
             InputSpec::Url(_) => true,
+            InputSpec::Device(_) => false,
             // What does not exist is reported when it is opened.
             InputSpec::Path(path) => path.metadata().map_or(true, |metadata| metadata.is_file()),
         }
     }
 
-    /// The input as the user wrote it.
+    /// The input as the user wrote it, without a password.
     pub(super) fn input_name(&self) -> String {
         match &self.input {
-            InputSpec::Path(path) => path.display().to_string(),
             InputSpec::Stdin => "-".to_owned(),
-            InputSpec::Url(url) => url.clone(),
+            input => input.to_string(),
         }
     }
 
     /// The input as it is called in messages.
     pub(super) fn input_title(&self) -> String {
-        match &self.input {
-            InputSpec::Stdin => "standard input".to_owned(),
-            _ => self.input_name(),
-        }
+        self.input.to_string()
     }
 
     /// The output as the user wrote it.
@@ -332,8 +295,12 @@ impl Files {
 }
 
 impl Picture {
-    fn new(args: PictureArgs, recipe: Option<RecipeArg>, files: &Files) -> Result<Self> {
-        let default = if files.is_still_input {
+    pub(super) fn new(
+        args: PictureArgs,
+        recipe: Option<RecipeArg>,
+        is_still: bool,
+    ) -> Result<Self> {
+        let default = if is_still {
             Normalize::Frame
         } else {
             Normalize::Rolling
@@ -342,10 +309,10 @@ impl Picture {
             _ if recipe.is_some() => Scale::Known(Normalize::Frame),
             None => Scale::Known(default),
             // An image is a video of one frame.
-            Some("video") if files.is_still_input => Scale::Known(Normalize::Frame),
+            Some("video") if is_still => Scale::Known(Normalize::Frame),
             Some(text) => parse_normalize(text)?,
         };
-        if recipe.is_some() && !files.is_still_input {
+        if recipe.is_some() && !is_still {
             return Err(usage(
                 "--recipe keras draws still images, but INPUT is none",
             ));
@@ -369,14 +336,96 @@ impl Picture {
     }
 }
 
-impl From<RunningArgs> for Running {
-    fn from(args: RunningArgs) -> Self {
+impl Running {
+    pub(super) fn new(args: RunningArgs, default_workers: usize) -> Self {
         Self {
-            workers: args.workers.map_or_else(all_cores, usize::from),
+            workers: args.workers.map_or(default_workers, usize::from),
             precision: args.precision.into(),
             weights: args.weights.weights,
         }
     }
+}
+
+/// Which classes are explained, and how much of the frame the model sees.
+#[derive(Debug)]
+pub(super) struct Target {
+    /// `None` for each frame's top class.
+    pub(super) classes: Vec<Option<String>>,
+    pub(super) contrast: Option<String>,
+    pub(super) resize: ResizePolicy,
+}
+
+impl Target {
+    pub(super) fn new(args: TargetArgs) -> Result<Self> {
+        if args.class.len() > MOST_CLASSES {
+            let message = format!("--class can be given {MOST_CLASSES} times at most");
+            return Err(usage(message));
+        }
+        let classes = args.class.into_iter();
+        Ok(Self {
+            classes: classes
+                .map(|class| (class != "top1").then_some(class))
+                .collect(),
+            contrast: args.contrast,
+            resize: args.resize.into(),
+        })
+    }
+}
+
+pub(super) fn check_hold(hold: Option<f64>) -> Result<Option<f64>> {
+    match hold.filter(|hold| !(0.0..=1.0).contains(hold)) {
+        Some(hold) => Err(usage(format!("--hold {hold}: valid is 0 to 1"))),
+        None => Ok(hold),
+    }
+}
+
+/// How to read, with `defaults` for what is not given.
+pub(super) fn read_options(args: &ReadingArgs, defaults: ReadOptions) -> Result<ReadOptions> {
+    let network_timeout = match args.network_timeout {
+        None => defaults.network_timeout,
+        Some(secs) => Duration::try_from_secs_f64(secs)
+            .ok()
+            .filter(|timeout| !timeout.is_zero() && *timeout <= MAXIMUM_TIMEOUT)
+            .ok_or_else(|| {
+                let most = MAXIMUM_TIMEOUT.as_secs();
+                usage(format!(
+                    "--network-timeout {secs}: valid is more than 0 and at most {most} s"
+                ))
+            })?,
+    };
+    Ok(ReadOptions {
+        deinterlace: args.deinterlace,
+        network_timeout,
+        ..defaults
+    })
+}
+
+pub(super) fn encode_options(args: EncodingArgs, overwrite: bool) -> EncodeOptions {
+    EncodeOptions {
+        codec: args.codec,
+        preset: args.preset,
+        crf: args.crf,
+        is_fragmented: args.frag,
+        overwrite,
+        ..EncodeOptions::default()
+    }
+}
+
+/// Refuses a run that would write two things to one place.
+pub(super) fn check_distinct<'a>(files: impl IntoIterator<Item = Option<&'a Path>>) -> Result<()> {
+    let mut seen: Vec<PathBuf> = Vec::new();
+    for file in files.into_iter().flatten() {
+        let place = place(file);
+        if seen.contains(&place) {
+            let message = format!(
+                "{} is named twice: each file of a run needs a place of its own",
+                file.display()
+            );
+            return Err(usage(message));
+        }
+        seen.push(place);
+    }
+    Ok(())
 }
 
 /// Where a file lies, however it is written; it need not exist yet.
@@ -394,6 +443,6 @@ fn place(file: &Path) -> PathBuf {
     }
 }
 
-fn all_cores() -> usize {
+pub(super) fn all_cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }

@@ -23,7 +23,7 @@ use gradcam_video::{Error, ErrorKind};
 
 use super::Outcome;
 use super::args::EvaluateArgs;
-use super::config::{Question, Running};
+use super::config::{Question, Running, all_cores};
 use super::console::Console;
 use super::evaluation::{Evaluation, ExplainerSettings};
 use super::interrupt;
@@ -34,7 +34,8 @@ use super::progress::ProgressView;
 pub(super) fn run(args: EvaluateArgs) -> anyhow::Result<Outcome> {
     let cancel = CancelToken::new();
     interrupt::install(&cancel, "stopping")?;
-    let (console, running): (Console, Running) = (args.verbosity.into(), args.running.into());
+    let console: Console = args.verbosity.into();
+    let running = Running::new(args.running, all_cores());
     let resize = ResizePolicy::from(args.resize);
     let question = Question::of_several(&args.method, args.score)?;
     let boxes = args.boxes.as_deref().map(Boxes::open).transpose()?;

@@ -1,19 +1,17 @@
 //! The main command: explain a video or an image into a file.
 
-use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::io::Write as _;
 use std::sync::Arc;
 
 use anyhow::Context;
 use gradcam_video::explain::{Request, Score, TargetChoice};
-use gradcam_video::model::{Classifier, Labels, ModelSpec, Prediction, WeightFile};
+use gradcam_video::model::{Classifier, Labels, ModelSpec, Prediction};
 use gradcam_video::pipeline::{
     self, CancelToken, Explaining, Job, Maps, Options, run_over_whole_video,
 };
 use gradcam_video::records::{RecordsHeader, RecordsWriter};
 use gradcam_video::render::{RenderOptions, Renderer};
 use gradcam_video::sink::{OutputSpec, PartialFile};
-use gradcam_video::source::SourceInfo;
 use gradcam_video::temporal::Normalize;
 use gradcam_video::{Error, ErrorKind};
 
@@ -22,12 +20,13 @@ use super::config::{ExplainConfig, Question};
 use super::interrupt;
 use super::model::{load_model, load_weights};
 use super::progress::ProgressView;
+use super::results::{RecordedAs, open_partial};
 use super::values::Scale;
 
 /// Classes printed for an image.
 const PRINTED_CLASSES: usize = 5;
 /// Margin of `--hold` for videos: five of a hundred.
-const DEFAULT_HOLD: f64 = 0.05;
+pub(super) const DEFAULT_HOLD: f64 = 0.05;
 /// Name of the layer in records where a method looks at none.
 const NO_LAYER: &str = "input";
 
@@ -75,7 +74,22 @@ pub(super) fn run(config: ExplainConfig) -> anyhow::Result<Outcome> {
         ..config.picture.render
     };
     let renderer = Renderer::for_stream(render, info)?;
-    let header = records_header(&config, &explaining, info, &weights);
+    let recorded_as = RecordedAs {
+        input: files.input_name(),
+        info,
+        spec: model.spec(),
+        weights: &weights,
+        precision: config.running.precision,
+        resize: config.resize,
+        explainer: explaining.explainer,
+        request: &explaining.request,
+        layer_name: &explaining.layer_name,
+    };
+    let header = RecordsHeader {
+        start_s: config.range.start_secs,
+        end_s: config.range.end_secs,
+        ..recorded_as.header()
+    };
     let estimated_frames = info.estimated_frames;
     let (sink, notices) = files.create_sink(info, renderer.shape())?;
     for notice in &notices {
@@ -125,23 +139,8 @@ fn explaining<'a>(
     model: &'a dyn Classifier,
 ) -> gradcam_video::Result<Explaining<'a>> {
     let spec = model.spec();
-    let targets = config.classes.iter().map(|class| match class {
-        None => Ok(TargetChoice::Top1),
-        Some(class) => spec.labels.find(class).map(TargetChoice::Class),
-    });
     let contrast = config.contrast.as_deref();
-    let contrast = contrast.map(|class| spec.labels.find(class)).transpose()?;
-    let (mut request, layer_name) = config.question.request(spec)?;
-    request.targets = targets.collect::<Result<_, _>>()?;
-    if contrast.is_some_and(|other| request.targets.contains(&TargetChoice::Class(other))) {
-        let message = "--contrast names the class itself";
-        return Err(Error::new(ErrorKind::InvalidArgument, message));
-    }
-    request.contrast = contrast;
-    if contrast.is_some() && config.question.score.is_none() {
-        // Of two rare classes, probabilities hardly differ.
-        request.score = Score::Logit;
-    }
+    let (request, layer_name) = config.question.ask(spec, &config.classes, contrast)?;
     let mut explaining = Explaining {
         request,
         layer_name,
@@ -161,6 +160,32 @@ fn explaining<'a>(
 }
 
 impl Question {
+    /// The request for these classes (`None` for each picture's top class), and the name of its layers.
+    pub(super) fn ask(
+        &self,
+        spec: &ModelSpec,
+        classes: &[Option<String>],
+        contrast: Option<&str>,
+    ) -> gradcam_video::Result<(Request, String)> {
+        let targets = classes.iter().map(|class| match class {
+            None => Ok(TargetChoice::Top1),
+            Some(class) => spec.labels.find(class).map(TargetChoice::Class),
+        });
+        let contrast = contrast.map(|class| spec.labels.find(class)).transpose()?;
+        let (mut request, layer_name) = self.request(spec)?;
+        request.targets = targets.collect::<Result<_, _>>()?;
+        if contrast.is_some_and(|other| request.targets.contains(&TargetChoice::Class(other))) {
+            let message = "--contrast names the class itself";
+            return Err(Error::new(ErrorKind::InvalidArgument, message));
+        }
+        request.contrast = contrast;
+        if contrast.is_some() && self.score.is_none() {
+            // Of two rare classes, probabilities hardly differ.
+            request.score = Score::Logit;
+        }
+        Ok((request, layer_name))
+    }
+
     /// The request for each picture's top class, and the name of its layers.
     pub(super) fn request(&self, spec: &ModelSpec) -> gradcam_video::Result<(Request, String)> {
         let mut layers = Vec::with_capacity(self.layers.len());
@@ -186,33 +211,6 @@ impl Question {
     }
 }
 
-fn records_header(
-    config: &ExplainConfig,
-    explaining: &Explaining<'_>,
-    info: &SourceInfo,
-    weights: &WeightFile,
-) -> RecordsHeader {
-    let (width, height) = info.orientation.upright_size(info.width, info.height);
-    let spec = explaining.model.spec();
-    RecordsHeader {
-        header: true,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        input: config.files.input_name(),
-        size: [width, height],
-        rotation: u16::from(info.orientation.quarter_turns) * 90,
-        start_s: config.range.start_secs,
-        end_s: config.range.end_secs,
-        resize: config.resize.name().to_owned(),
-        input_size: spec.input_size,
-        preprocess: spec.normalization.name().to_owned(),
-        layer: explaining.layer_name.clone(),
-        method: explaining.explainer.name().to_owned(),
-        score: explaining.request.score.name().to_owned(),
-        precision: config.running.precision.name().to_owned(),
-        weights_sha256: weights.sha256().to_owned(),
-    }
-}
-
 /// The records file under its temporary name, and what writes to it.
 struct Records(Option<(RecordsWriter, PartialFile)>);
 
@@ -222,9 +220,7 @@ impl Records {
             return Ok(Self(None));
         };
         let file = config.files.create_beside(path)?;
-        let output = File::create(file.path())
-            .with_context(|| format!("cannot create {}", path.display()))?;
-        let output = Box::new(BufWriter::new(output));
+        let output = Box::new(open_partial(&file, path)?);
         let writer = RecordsWriter::new(output, *format, &path.display().to_string(), header)?;
         Ok(Self(Some((writer, file))))
     }

@@ -1,10 +1,7 @@
 //! Opening what is read and creating what is written.
 
-use std::fs::File;
-use std::io::Write as _;
 use std::path::Path;
 
-use anyhow::Context;
 use gradcam_video::pipeline::{CancelToken, RecordsFit, Summary};
 use gradcam_video::sink::{
     FfmpegSink, FrameSink, OutputSpec, PartialFile, PictureShape, StillSink,
@@ -16,6 +13,7 @@ use gradcam_video::source::{
 use super::Outcome;
 use super::config::Files;
 use super::console::Console;
+use super::results::write_stats;
 
 impl Files {
     pub(super) fn open_source(
@@ -149,16 +147,4 @@ impl Files {
         }
         Ok(Outcome::Done)
     }
-}
-
-fn write_stats(file: PartialFile, summary: &Summary) -> anyhow::Result<()> {
-    let write = |path: &Path| -> anyhow::Result<()> {
-        let mut output = File::create(path)?;
-        serde_json::to_writer_pretty(&mut output, summary)?;
-        output.write_all(b"\n")?;
-        Ok(())
-    };
-    write(file.path()).with_context(|| format!("cannot write {}", file.path().display()))?;
-    file.commit()?;
-    Ok(())
 }

@@ -10,9 +10,11 @@ mod evaluation;
 mod explain;
 mod files;
 mod interrupt;
+mod live;
 mod model;
 mod progress;
 mod render;
+mod results;
 mod summary;
 mod svt_log;
 mod values;
@@ -60,14 +62,16 @@ pub(crate) fn main() -> ExitCode {
 
 fn run() -> ExitCode {
     let args = Args::parse();
-    let outputs = match &args.command {
-        None => Some(&args.explain.output_args),
-        Some(Command::Render(args)) => Some(&args.output_args),
+    let codec = match &args.command {
+        None => args.explain.output_args.encoding.codec.as_deref(),
+        Some(Command::Render(args)) => args.output_args.encoding.codec.as_deref(),
+        Some(Command::Live(args)) => args.codec(),
         Some(_) => None,
     };
-    svt_log::silence(outputs.and_then(|outputs| outputs.codec.as_deref()));
+    svt_log::silence(codec);
     let result = match args.command {
         None => config::ExplainConfig::new(args.explain).and_then(explain::run),
+        Some(Command::Live(args)) => live::run(*args),
         Some(Command::Render(args)) => config::RenderConfig::new(*args).and_then(render::run),
         Some(Command::Evaluate(args)) => evaluate::run(*args),
         Some(Command::Summary(args)) => summary::run(&args),

@@ -85,6 +85,15 @@ pub(crate) fn duration_is_from_header(input: &context::Input) -> bool {
     method == ffi::AVDurationEstimationMethod::AVFMT_DURATION_FROM_STREAM
 }
 
+/// Whether somebody says how many bytes the input has, as of files, also those on a server.
+pub(crate) fn has_size(input: &context::Input) -> bool {
+    // SAFETY: the context is valid as long as it is borrowed; its I/O context is null or valid, and asking for the size moves nothing.
+    unsafe {
+        let io = (*input.as_ptr()).pb;
+        !io.is_null() && ffi::avio_size(io) > 0
+    }
+}
+
 /// Whether the clock of this container's streams may jump.
 pub(crate) fn may_jump(input: &context::Input) -> bool {
     // SAFETY: the context is valid as long as it is borrowed; the format of an opened input is set and static.

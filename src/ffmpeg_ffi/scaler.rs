@@ -11,6 +11,7 @@ use crate::frame::{ColorModel, ColorSpec};
 /// Conversion between pixel formats and sizes that knows matrix and range of both ends.
 pub(crate) struct Scaler {
     context: *mut ffi::SwsContext,
+    flags: i32,
     key: Option<(ScaleEnd, ScaleEnd)>,
 }
 
@@ -47,9 +48,20 @@ impl ScaleEnd {
 }
 
 impl Scaler {
+    /// Exact conversions.
     pub(crate) fn new() -> Self {
+        Self::with_flags(ffi::SWS_BICUBIC | ffi::SWS_ACCURATE_RND | ffi::SWS_FULL_CHR_H_INT)
+    }
+
+    /// Conversions for a glance: several times faster, within a few grey levels.
+    pub(crate) fn fast() -> Self {
+        Self::with_flags(ffi::SWS_FAST_BILINEAR)
+    }
+
+    fn with_flags(flags: i32) -> Self {
         Self {
             context: ptr::null_mut(),
+            flags,
             key: None,
         }
     }
@@ -86,7 +98,6 @@ impl Scaler {
     }
 
     fn rebuild(&mut self, from: ScaleEnd, to: ScaleEnd) -> Result<(), Error> {
-        let flags = ffi::SWS_BICUBIC | ffi::SWS_ACCURATE_RND | ffi::SWS_FULL_CHR_H_INT;
         self.key = None;
         // SAFETY: freeing null is allowed; formats and sizes come from live frames, the optional
         // pointers may be null, and the coefficient tables are static.
@@ -99,7 +110,7 @@ impl Scaler {
                 to.width as i32,
                 to.height as i32,
                 to.format.into(),
-                flags,
+                self.flags,
                 ptr::null_mut(),
                 ptr::null_mut(),
                 ptr::null(),

@@ -51,6 +51,8 @@
 mod cancel;
 mod describe;
 mod failure;
+#[cfg(feature = "video")]
+pub mod live;
 mod offline;
 mod ordered;
 mod redraw;

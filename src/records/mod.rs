@@ -34,6 +34,9 @@ pub struct RecordsHeader {
     pub start_s: Option<f64>,
     /// Where it ended; `null` for the end.
     pub end_s: Option<f64>,
+    /// When time 0 was, in seconds since 1970, for what was captured live; else left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub captured_from_unix_s: Option<f64>,
     /// Resize policy.
     pub resize: String,
     /// Side of the network's square input in pixels.

@@ -2,11 +2,15 @@
 
 #[cfg(feature = "video")]
 mod ffmpeg;
+#[cfg(feature = "video")]
+mod fitting;
 mod partial;
 mod still;
 
 #[cfg(feature = "video")]
 pub use ffmpeg::{EncodeOptions, FfmpegSink};
+#[cfg(feature = "video")]
+pub use fitting::FittingSink;
 pub use partial::{PartialFile, remove_unfinished_files};
 pub use still::StillSink;
 

@@ -2,14 +2,19 @@
 
 mod damage;
 #[cfg(feature = "video")]
+mod device;
+#[cfg(feature = "video")]
 mod ffmpeg;
 mod still;
 
 pub use damage::Damage;
 #[cfg(feature = "video")]
+pub use device::{Device, Region, cameras, parse_size};
+#[cfg(feature = "video")]
 pub use ffmpeg::{CopiedStream, FfmpegSource, StreamTemplate};
 pub use still::{StillSource, is_still_image, is_still_image_name};
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,6 +30,33 @@ pub enum InputSpec {
     Stdin,
     /// An address that FFmpeg understands, such as `rtsp://...` or `https://...`.
     Url(String),
+    /// A camera, a screen.
+    #[cfg(feature = "video")]
+    Device(Device),
+}
+
+/// As it may be shown: without a password.
+impl fmt::Display for InputSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => path.display().fmt(f),
+            Self::Stdin => f.write_str("standard input"),
+            Self::Url(url) => f.write_str(&without_password(url)),
+            #[cfg(feature = "video")]
+            Self::Device(device) => device.fmt(f),
+        }
+    }
+}
+
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    match rest[..end].rfind('@') {
+        Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
+        None => url.to_owned(),
+    }
 }
 
 impl InputSpec {
@@ -34,6 +66,8 @@ impl InputSpec {
             Self::Path(path) => Some(path),
             Self::Stdin => Some(Path::new("/dev/stdin")),
             Self::Url(_) => None,
+            #[cfg(feature = "video")]
+            Self::Device(_) => None,
         }
     }
 }
@@ -57,8 +91,11 @@ pub struct ReadOptions {
     pub deinterlace: bool,
     /// Whether the first damage ends the reading with an error.
     pub is_strict: bool,
-    /// How long a server may be silent before reading ends.
+    /// How long a server or a camera may be silent before reading ends.
     pub network_timeout: Duration,
+    /// Whether frames are shown as they come: nothing is held back in buffers, other streams are left out, and pictures have the size
+    /// that each frame has.
+    pub is_live: bool,
 }
 
 impl Default for ReadOptions {
@@ -68,12 +105,13 @@ impl Default for ReadOptions {
             deinterlace: false,
             is_strict: false,
             network_timeout: Duration::from_secs(10),
+            is_live: false,
         }
     }
 }
 
 /// What is known about a stream before its frames are read.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SourceInfo {
     /// Coded width in pixels.
     pub width: usize,
@@ -91,6 +129,10 @@ pub struct SourceInfo {
     pub time_base: TimeBase,
     /// The container's claim of how many frames will come: for progress only.
     pub estimated_frames: Option<u64>,
+    /// Whether it goes on until it breaks, as cameras and live streams do: it delivers frames when they happen, and an end is a fault.
+    pub is_endless: bool,
+    /// Time 0 on the source's own clock in microseconds. A device's clock is the system's: microseconds since 1970.
+    pub clock_start_micros: Option<i64>,
     /// Things the user should be told, such as a conversion that loses something.
     pub notices: Vec<String>,
     /// What a video sink needs to carry over from the input.
@@ -132,6 +174,24 @@ pub trait FrameSource: Send {
     /// [`ErrorKind::Input`](crate::ErrorKind::Input) if reading fails for good. Damage is counted, not an error, unless the source was told to be strict.
     fn next_frame(&mut self) -> Result<Option<Frame>>;
 
+    /// Whether reading had to wait for the sender since the last call: then frames come when they happen.
+    fn has_waited(&mut self) -> bool {
+        false
+    }
+
     /// Called once, after `next_frame` returned `None`.
     fn finish(&mut self) -> SourceEnd;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        let shown = |url: &str| InputSpec::Url(url.to_owned()).to_string();
+        assert_eq!(shown("rtsp://u:p@host:554/a@b"), "rtsp://host:554/a@b");
+        assert_eq!(shown("http://host?q=a@b"), "http://host?q=a@b");
+        assert_eq!(shown("rtsp://p@ss@host/x"), "rtsp://host/x");
+    }
 }

@@ -86,6 +86,8 @@ impl StillSource {
                     denominator: 25,
                 },
                 estimated_frames: Some(1),
+                is_endless: false,
+                clock_start_micros: None,
                 notices,
                 #[cfg(feature = "video")]
                 template: None,

@@ -48,14 +48,14 @@ const THRESHOLD_FAR: f32 = 0.2;
 /// difference's change must reach the threshold. Steady fast motion makes large differences that do not change. With frames left out in between
 /// (`--stride`) there is no steady motion to tell, and the difference alone decides.
 #[derive(Debug, Default)]
-pub(super) struct SceneCuts {
+pub(crate) struct SceneCuts {
     last: Option<Thumbnail>,
     last_difference: f32,
 }
 
 impl SceneCuts {
     /// Whether `thumbnail` begins a scene; the first of all does not. `is_neighbour`: no frame was left out since the last one.
-    pub(super) fn is_cut(&mut self, thumbnail: Thumbnail, is_neighbour: bool) -> bool {
+    pub(crate) fn is_cut(&mut self, thumbnail: Thumbnail, is_neighbour: bool) -> bool {
         let difference = self
             .last
             .as_ref()

@@ -9,10 +9,10 @@ mod hold;
 
 use std::collections::VecDeque;
 
+pub(crate) use cuts::SceneCuts;
 pub use cuts::Thumbnail;
 pub use hold::Hold;
 
-use self::cuts::SceneCuts;
 use self::flicker::Flicker;
 use crate::heatmap::{Heatmap, NormalizedHeatmap};
 

@@ -1,6 +1,10 @@
 //! What the tests of the command line share: running the binary, ffmpeg and ffprobe.
 #![allow(dead_code, clippy::unwrap_used, missing_docs, unreachable_pub)]
 
+pub mod browser;
+pub mod page;
+pub mod protection;
+pub mod stage;
 pub mod streams;
 
 use std::path::{Path, PathBuf};

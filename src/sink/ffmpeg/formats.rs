@@ -21,6 +21,8 @@ pub struct EncodeOptions {
     pub is_fragmented: bool,
     /// Whether an existing file may be replaced.
     pub overwrite: bool,
+    /// Whether frames come in real time: the encoder holds none back, and closing the file takes no longer after hours than after seconds.
+    pub is_live: bool,
     /// Whether a malformed packet of audio or subtitles is an error; else it is left out.
     pub is_strict: bool,
 }
@@ -34,6 +36,7 @@ impl Default for EncodeOptions {
             keep_audio: true,
             is_fragmented: false,
             overwrite: false,
+            is_live: false,
             is_strict: false,
         }
     }
@@ -84,6 +87,8 @@ struct KnownEncoder {
     /// The values of `--preset`, fastest first, except for numbers; the default is `preset`.
     presets: Presets,
     preset: &'static str,
+    /// The default for frames that come in real time.
+    live_preset: &'static str,
     /// Default and largest constant rate factor.
     crf: u8,
     largest_crf: u8,
@@ -114,6 +119,7 @@ const KNOWN_ENCODERS: [KnownEncoder; 5] = [
         name: "libx264",
         presets: X26X_PRESETS,
         preset: "veryfast",
+        live_preset: "veryfast",
         crf: 20,
         largest_crf: 51,
     },
@@ -121,6 +127,7 @@ const KNOWN_ENCODERS: [KnownEncoder; 5] = [
         name: "libx265",
         presets: X26X_PRESETS,
         preset: "veryfast",
+        live_preset: "ultrafast",
         crf: 24,
         largest_crf: 51,
     },
@@ -128,6 +135,7 @@ const KNOWN_ENCODERS: [KnownEncoder; 5] = [
         name: "libvpx-vp9",
         presets: Presets::UpTo(8),
         preset: "5",
+        live_preset: "8",
         crf: 30,
         largest_crf: 63,
     },
@@ -135,6 +143,7 @@ const KNOWN_ENCODERS: [KnownEncoder; 5] = [
         name: "libsvtav1",
         presets: Presets::UpTo(13),
         preset: "10",
+        live_preset: "12",
         crf: 30,
         largest_crf: 63,
     },
@@ -142,6 +151,7 @@ const KNOWN_ENCODERS: [KnownEncoder; 5] = [
         name: "libaom-av1",
         presets: Presets::UpTo(8),
         preset: "8",
+        live_preset: "8",
         crf: 30,
         largest_crf: 63,
     },
@@ -192,7 +202,12 @@ impl Encoding {
 impl KnownEncoder {
     /// One thread each: the workers keep the other cores busy, and more threads would hold more frames.
     fn options(&self, options: &EncodeOptions) -> Result<Vec<(&'static str, String)>> {
-        let preset = options.preset.as_deref().unwrap_or(self.preset);
+        let default = if options.is_live {
+            self.live_preset
+        } else {
+            self.preset
+        };
+        let preset = options.preset.as_deref().unwrap_or(default);
         self.check_preset(preset)?;
         let crf = options.crf.unwrap_or(self.crf);
         if crf > self.largest_crf {
@@ -207,27 +222,51 @@ impl KnownEncoder {
             "libx265" => {
                 set("preset", preset);
                 set("x265-params", "log-level=none:pools=1");
+                if options.is_live {
+                    set("tune", "zerolatency");
+                }
             }
             "libsvtav1" => {
                 set("preset", preset);
-                set("svtav1-params", "lp=1");
+                // Low delay: frames refer to earlier ones only.
+                let is_live = options.is_live;
+                set(
+                    "svtav1-params",
+                    if is_live {
+                        "lp=1:pred-struct=1"
+                    } else {
+                        "lp=1"
+                    },
+                );
             }
             "libvpx-vp9" => {
                 set("threads", "1");
                 // Without a bit rate of 0 the factor is only a limit.
                 set("b", "0");
-                set("deadline", "good");
                 set("cpu-used", preset);
+                set(
+                    "deadline",
+                    if options.is_live { "realtime" } else { "good" },
+                );
             }
             "libaom-av1" => {
                 set("threads", "1");
                 set("b", "0");
                 set("cpu-used", preset);
+                if options.is_live {
+                    set("usage", "realtime");
+                }
             }
             _ => {
                 set("threads", "1");
                 set("preset", preset);
+                if options.is_live {
+                    set("tune", "zerolatency");
+                }
             }
+        }
+        if options.is_live && matches!(self.name, "libvpx-vp9" | "libaom-av1") {
+            set("lag-in-frames", "0");
         }
         Ok(list)
     }
@@ -295,7 +334,11 @@ fn refuse(message: String) -> Error {
 }
 
 /// How the muxer writes.
-pub(super) fn muxer_options(muxer: &str, is_fragmented: bool) -> Dictionary<'static> {
+pub(super) fn muxer_options(
+    muxer: &str,
+    is_fragmented: bool,
+    is_live: bool,
+) -> Dictionary<'static> {
     let mut options = Dictionary::new();
     // FLAC in MP4 has a standard, which this FFmpeg still calls an experiment.
     options.set("strict", "experimental");
@@ -305,7 +348,8 @@ pub(super) fn muxer_options(muxer: &str, is_fragmented: bool) -> Dictionary<'sta
             options.set("movflags", "frag_keyframe+delay_moov+default_base_moof");
             options.set("frag_duration", FRAGMENT_MICROS);
             options.set("flush_packets", "1");
-        } else {
+        } else if !is_live {
+            // The whole file is copied for it.
             options.set("movflags", "faststart");
         }
     }

@@ -140,7 +140,7 @@ impl FfmpegSink {
         }
         let is_fragmented = options.is_fragmented || file.is_none();
         context
-            .write_header_with(muxer_options(muxer, is_fragmented))
+            .write_header_with(muxer_options(muxer, is_fragmented, options.is_live))
             .map_err(|error| failed(&error))?;
         allow_packet_conversion(&mut context);
         Ok(Self {

@@ -3,10 +3,9 @@
 use ffmpeg_next::format::Pixel;
 use ffmpeg_next::{Error as FfmpegError, frame};
 
-use crate::ffmpeg_ffi::{
-    Scaler, allocate_frame, closest_format, make_writable, pixel_layout, plane_row_mut,
-};
-use crate::frame::{ColorModel, ColorSpec, Picture, PictureFormat, Plane, Samples, Transfer};
+use crate::ffmpeg_ffi::{Scaler, allocate_frame, closest_format, make_writable, pixel_layout};
+use crate::ffmpeg_picture::{copy_into, native_pixel};
+use crate::frame::{ColorModel, ColorSpec, Picture, Transfer};
 use crate::sink::PictureShape;
 
 /// Reused frames between pictures and the encoder.
@@ -125,122 +124,6 @@ impl Staging {
                 )?;
                 Ok(converted)
             }
-        }
-    }
-}
-
-/// FFmpeg's planar, little-endian format of this layout.
-fn native_pixel(format: PictureFormat, color: ColorSpec) -> Option<Pixel> {
-    let depth = match format.bit_depth {
-        8 => String::new(),
-        depth => format!("{depth}le"),
-    };
-    let family = match (color.model, format.chroma_shift) {
-        (ColorModel::Rgb, _) => "gbrp".to_owned(),
-        (_, (1, 1)) => "yuv420p".to_owned(),
-        (_, (1, 0)) => "yuv422p".to_owned(),
-        (_, (0, 0)) => "yuv444p".to_owned(),
-        _ => return None,
-    };
-    (family + &depth)
-        .parse()
-        .ok()
-        .filter(|pixel| *pixel != Pixel::None)
-}
-
-/// Copies all planes; a frame that is larger gets the last column and row repeated.
-fn copy_into(picture: &Picture, frame: &mut frame::Video) -> Result<(), FfmpegError> {
-    let layout = pixel_layout(frame.format()).ok_or(FfmpegError::InvalidData)?;
-    let (frame_width, frame_height) = (frame.width() as usize, frame.height() as usize);
-    for (index, plane) in picture.planes.iter().enumerate() {
-        let target = layout
-            .components
-            .get(index)
-            .ok_or(FfmpegError::InvalidData)?
-            .plane;
-        let (width, height) = picture.format.plane_size(index, frame_width, frame_height);
-        for row in 0..height {
-            let bytes = width * layout.components[index].step_bytes;
-            let line = plane_row_mut(frame, target, row, bytes).ok_or(FfmpegError::InvalidData)?;
-            copy_row(plane, row.min(plane.height - 1), line);
-        }
-    }
-    Ok(())
-}
-
-fn copy_row(plane: &Plane, row: usize, line: &mut [u8]) {
-    let range = row * plane.width..(row + 1) * plane.width;
-    match &plane.samples {
-        Samples::U8(samples) => {
-            let (start, rest) = line.split_at_mut(plane.width.min(line.len()));
-            start.copy_from_slice(&samples[range.clone()][..start.len()]);
-            rest.fill(samples[range.end - 1]);
-        }
-        Samples::U16(samples) => {
-            let row = &samples[range];
-            let repeated = row.iter().chain(std::iter::repeat(&row[row.len() - 1]));
-            for (pair, sample) in line.as_chunks_mut::<2>().0.iter_mut().zip(repeated) {
-                *pair = sample.to_le_bytes();
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ffmpeg_ffi::plane_row;
-
-    #[test]
-    fn odd_pictures_are_padded_by_their_edge() {
-        let format = PictureFormat {
-            chroma_shift: (1, 1),
-            bit_depth: 8,
-        };
-        let color = ColorSpec {
-            model: ColorModel::YuvBt601,
-            is_full_range: false,
-            transfer: Transfer::Sdr,
-        };
-        let mut picture = Picture::filled(3, 3, format, color, [0, 9, 9]);
-        picture.planes[0].samples = Samples::U8(vec![1, 2, 3, 4, 5, 6, 7, 8, 9]);
-        let mut frame = allocate_frame(Pixel::YUV420P, 4, 4).unwrap();
-        copy_into(&picture, &mut frame).unwrap();
-        assert_eq!(plane_row(&frame, 0, 0, 4).unwrap(), [1, 2, 3, 3]);
-        assert_eq!(plane_row(&frame, 0, 3, 4).unwrap(), [7, 8, 9, 9]);
-        assert_eq!(plane_row(&frame, 1, 1, 2).unwrap(), [9, 9]);
-    }
-
-    #[test]
-    fn rgb_planes_find_their_place() {
-        let picture = Picture::filled(2, 2, PictureFormat::FULL_8, ColorSpec::RGB, [10, 20, 30]);
-        let mut frame = allocate_frame(Pixel::GBRP, 2, 2).unwrap();
-        copy_into(&picture, &mut frame).unwrap();
-        let plane = |index| plane_row(&frame, index, 0, 1).unwrap()[0];
-        assert_eq!(
-            (plane(0), plane(1), plane(2)),
-            (20, 30, 10),
-            "stored as green, blue, red"
-        );
-    }
-
-    #[test]
-    fn every_depth_has_a_native_format() {
-        let color = ColorSpec {
-            model: ColorModel::YuvBt709,
-            is_full_range: false,
-            transfer: Transfer::Sdr,
-        };
-        for (depth, expected) in [
-            (8, Pixel::YUV422P),
-            (10, Pixel::YUV422P10LE),
-            (12, Pixel::YUV422P12LE),
-        ] {
-            let format = PictureFormat {
-                chroma_shift: (1, 0),
-                bit_depth: depth,
-            };
-            assert_eq!(native_pixel(format, color), Some(expected));
         }
     }
 }

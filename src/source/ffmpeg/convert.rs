@@ -198,6 +198,10 @@ impl Converter {
         }
     }
 
+    pub(super) fn target(&self) -> Target {
+        self.target
+    }
+
     /// The frame's pixels in the stream's shape. The second value says whether any of them is
     /// transparent.
     pub(super) fn convert(

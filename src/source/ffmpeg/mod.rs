@@ -18,6 +18,8 @@ mod template;
 
 use std::ops::RangeInclusive;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ffmpeg_next::Rational;
 use ffmpeg_next::util::frame::side_data;
@@ -27,7 +29,7 @@ pub use template::{CopiedStream, StreamTemplate};
 use self::clock::Window;
 use self::convert::{Converter, Target};
 use self::facts::{StreamFacts, without_stale_tags};
-use self::open::{OpenedInput, choose_video, describe, open_input};
+use self::open::{OpenedInput, choose_video, open_input};
 use self::reader::{Reader, ReaderOptions};
 use self::rotation::{orientation, parse_display_matrix};
 use self::seek::{Position, seek_before};
@@ -36,7 +38,7 @@ use super::{FrameSource, InputSpec, ReadOptions, SourceEnd, SourceInfo, TimeRang
 use crate::error::{Error, ErrorKind, Result};
 use crate::ffmpeg_ffi::{
     VideoParameters, container_metadata, container_start_micros, guessed_frame_rate,
-    guessed_pixel_aspect, initialize, may_jump, pixel_layout,
+    guessed_pixel_aspect, has_size, initialize, may_jump, pixel_layout,
 };
 use crate::frame::{Frame, FrameIndex, Orientation, Pts, TimeBase};
 use crate::pipeline::CancelToken;
@@ -55,6 +57,10 @@ pub struct FfmpegSource {
     converter: Converter,
     info: SourceInfo,
     is_strict: bool,
+    /// Of pipes: set whenever a read has to wait for the writer.
+    starved: Option<Arc<AtomicBool>>,
+    /// Whether the pictures' size and format are each frame's own.
+    follows_frames: bool,
     /// Decoded while opening, so that size and format are a real frame's.
     first: Option<Frame>,
     next_index: u64,
@@ -68,7 +74,7 @@ impl FfmpegSource {
     /// [`ErrorKind::InvalidArgument`] for a senseless range; [`ErrorKind::Cancelled`].
     pub fn open(input: &InputSpec, options: ReadOptions, cancel: &CancelToken) -> Result<Self> {
         let range = options.range;
-        let name = describe(input);
+        let name = input.to_string();
         let unreadable = |cause: &dyn std::fmt::Display| {
             Error::new(ErrorKind::Input, format!("cannot read {name}: {cause}"))
         };
@@ -76,9 +82,11 @@ impl FfmpegSource {
         let OpenedInput {
             mut context,
             is_seekable,
+            starved,
         } = open_input(input, &options, cancel)?;
         let video = choose_video(&context, &name)?;
         let container_start = container_start_micros(&context).unwrap_or(0);
+        let has_end = has_size(&context);
         let window = Window::new(range, container_start)?;
         // Standard input cannot be opened again if the seek fails, and where clocks jump nobody knows what lies at a time.
         let can_seek = is_seekable && *input != InputSpec::Stdin && !may_jump(&context);
@@ -96,15 +104,29 @@ impl FfmpegSource {
         let frame_rate = guessed_frame_rate(&mut context, video);
         check_size(facts.video.width as u64, facts.video.height as u64)
             .map_err(|cause| unreadable(&cause))?;
-        let streams = copied_streams(&context);
+        let streams = if options.is_live {
+            Vec::new()
+        } else {
+            copied_streams(&context)
+        };
         let container_tags = container_metadata(&context);
-        let mut notices = left_out_streams(&context, video);
-        let chapters = chapters(&context, &window);
+        let mut notices = if options.is_live {
+            Vec::new()
+        } else {
+            left_out_streams(&context, video)
+        };
+        let chapters = if options.is_live {
+            Vec::new()
+        } else {
+            chapters(&context, &window)
+        };
         let reading = ReaderOptions {
             window,
             frame_rate,
             deinterlace: options.deinterlace,
             awaits_key_frame: position == Position::BeforeKeyFrame,
+            is_live: options.is_live,
+            patience: options.network_timeout,
         };
         let mut reader = Reader::new(context, video, &facts, &streams, reading, cancel)
             .map_err(|cause| unreadable(&cause))?;
@@ -183,6 +205,12 @@ impl FfmpegSource {
             orientation: upright.flatten().unwrap_or_else(Orientation::default),
             time_base,
             estimated_frames: estimate_frames(&facts, frame_rate, range),
+            is_endless: match input {
+                InputSpec::Path(_) | InputSpec::Stdin => false,
+                InputSpec::Url(_) => facts.duration_secs.is_none() && !has_end,
+                InputSpec::Device(device) => device.is_endless(),
+            },
+            clock_start_micros: Some(window.start_micros),
             notices,
             template: Some(template),
         };
@@ -200,6 +228,8 @@ impl FfmpegSource {
             converter,
             info,
             is_strict: options.is_strict,
+            starved,
+            follows_frames: options.is_live,
             first: Some(first),
             next_index: 1,
         })
@@ -230,6 +260,14 @@ impl FrameSource for FfmpegSource {
         let frame = &self.reader.decoded;
         check_size(u64::from(frame.width()), u64::from(frame.height()))
             .map_err(|cause| failed(&cause))?;
+        if self.follows_frames
+            && let Some(target) = Target::for_frame(frame, &self.parameters)
+            && target != self.converter.target()
+        {
+            self.converter = Converter::new(target);
+            (self.info.width, self.info.height) = (target.width, target.height);
+            (self.info.format, self.info.color) = (target.format, target.color);
+        }
         let (picture, _) = self
             .converter
             .convert(frame, &self.parameters)
@@ -241,6 +279,11 @@ impl FrameSource for FfmpegSource {
             picture,
             passthrough: self.reader.take_passthrough(),
         }))
+    }
+
+    fn has_waited(&mut self) -> bool {
+        let starved = self.starved.as_ref();
+        starved.is_some_and(|starved| starved.swap(false, Ordering::Relaxed))
     }
 
     fn finish(&mut self) -> SourceEnd {

@@ -5,19 +5,27 @@ use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use ffmpeg_next::format::{self, context, stream::Disposition};
 use ffmpeg_next::{Dictionary, decoder, media};
 
-use super::super::{InputSpec, ReadOptions};
+use super::super::{Device, InputSpec, ReadOptions};
 use super::pipe::Pipe;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ffmpeg_ffi::video_parameters;
+use crate::ffmpeg_ffi::{open_device, video_parameters};
 use crate::pipeline::CancelToken;
 
 /// How long a lost connection is tried again, at growing intervals, in seconds; the time-out where that is less.
 const MAXIMUM_RECONNECT_SECS: u64 = 7;
+
+/// How much of a live stream is looked at to learn what it holds, in microseconds.
+const LIVE_ANALYSIS_MICROS: &str = "1000000";
+/// Pause between two looks at a device that has nothing yet.
+pub(super) const DEVICE_PAUSE: Duration = Duration::from_millis(1);
 
 /// FFmpeg's names of formats that are text.
 const TEXT_FORMATS: [&str; 5] = ["tty", "bin", "xbin", "adf", "idf"];
@@ -25,20 +33,13 @@ const TEXT_FORMATS: [&str; 5] = ["tty", "bin", "xbin", "adf", "idf"];
 /// How much of standard input is looked at before deciding whether it must be spooled.
 const PROBE_BYTES: u64 = 4096;
 
-/// How an input is called in messages.
-pub(super) fn describe(input: &InputSpec) -> String {
-    match input {
-        InputSpec::Path(path) => path.display().to_string(),
-        InputSpec::Stdin => "standard input".to_owned(),
-        InputSpec::Url(url) => url.clone(),
-    }
-}
-
 /// An opened container.
 pub(super) struct OpenedInput {
     pub(super) context: context::Input,
     /// Whether one can go back in it.
     pub(super) is_seekable: bool,
+    /// Of pipes: set whenever a read has to wait for the writer.
+    pub(super) starved: Option<Arc<AtomicBool>>,
 }
 
 /// Opens `input` and reads its headers.
@@ -50,7 +51,8 @@ pub(super) fn open_input(
     match input {
         InputSpec::Path(path) => open_path(path, cancel),
         InputSpec::Stdin => open_stdin(cancel),
-        InputSpec::Url(url) => open_url(url, options.network_timeout, cancel),
+        InputSpec::Url(url) => open_url(url, &input.to_string(), options, cancel),
+        InputSpec::Device(device) => open_camera(device, options.network_timeout, cancel),
     }
 }
 
@@ -73,23 +75,21 @@ fn open_path(path: &Path, cancel: &CancelToken) -> Result<OpenedInput> {
             cause,
         )
     })?;
-    let io = if is_seekable {
-        context::StreamIo::from_read_seek(file)
+    let (io, starved) = if is_seekable {
+        (context::StreamIo::from_read_seek(file), None)
     } else {
-        context::StreamIo::from_read(Pipe::new(file, cancel))
+        let pipe = Pipe::new(file, cancel);
+        let starved = pipe.starved();
+        (context::StreamIo::from_read(pipe), Some(starved))
     };
     // The name helps to recognise formats without a signature.
-    open_stream(
-        io,
-        path.to_str(),
-        &path.display().to_string(),
-        is_seekable,
-        cancel,
-    )
+    let name = path.display().to_string();
+    let opened = open_stream(io, path.to_str(), &name, is_seekable, cancel)?;
+    Ok(OpenedInput { starved, ..opened })
 }
 
 fn open_stdin(cancel: &CancelToken) -> Result<OpenedInput> {
-    let name = describe(&InputSpec::Stdin);
+    let name = InputSpec::Stdin.to_string();
     let cannot_read =
         |cause: io::Error| Error::caused_by(ErrorKind::Input, format!("cannot read {name}"), cause);
     let input = io::stdin().as_fd().try_clone_to_owned();
@@ -104,6 +104,7 @@ fn open_stdin(cancel: &CancelToken) -> Result<OpenedInput> {
         return open_stream(io, None, &name, true, cancel);
     }
     let mut input = Pipe::new(input, cancel);
+    let starved = input.starved();
     let mut head = Vec::new();
     let looked_at = (&mut input).take(PROBE_BYTES).read_to_end(&mut head);
     looked_at.map_err(cannot_read)?;
@@ -124,7 +125,11 @@ fn open_stdin(cancel: &CancelToken) -> Result<OpenedInput> {
     } else {
         context::StreamIo::from_read(reader)
     };
-    open_stream(io, None, &name, is_spooled, cancel)
+    let opened = open_stream(io, None, &name, is_spooled, cancel)?;
+    Ok(OpenedInput {
+        starved: (!is_spooled).then_some(starved),
+        ..opened
+    })
 }
 
 /// Whether this is the beginning of an MP4 whose sample data comes before its index, which cannot be
@@ -194,10 +199,17 @@ fn open_stream(
     Ok(OpenedInput {
         context,
         is_seekable,
+        starved: None,
     })
 }
 
-fn open_url(url: &str, timeout: Duration, cancel: &CancelToken) -> Result<OpenedInput> {
+fn open_url(
+    url: &str,
+    name: &str,
+    reading: &ReadOptions,
+    cancel: &CancelToken,
+) -> Result<OpenedInput> {
+    let timeout = reading.network_timeout;
     if url.contains('\0') {
         return Err(Error::new(
             ErrorKind::InvalidArgument,
@@ -213,6 +225,9 @@ fn open_url(url: &str, timeout: Duration, cancel: &CancelToken) -> Result<Opened
         options.set("timeout", &timeout_micros);
         options.set("rtsp_transport", "tcp");
     }
+    if reading.is_live {
+        options.set("analyzeduration", LIVE_ANALYSIS_MICROS);
+    }
     options.set("reconnect", "1");
     options.set("reconnect_delay_max", &reconnect_secs.to_string());
     let interrupt = cancel.clone();
@@ -224,15 +239,53 @@ fn open_url(url: &str, timeout: Duration, cancel: &CancelToken) -> Result<Opened
                 // FFmpeg says "invalid data" then.
                 if is_late && cause == ffmpeg_next::Error::InvalidData && !cancel.is_cancelled() {
                     let secs = timeout.as_secs_f64();
-                    let message =
-                        format!("cannot read {url}: timed out, the server was silent for {secs} s");
+                    let message = format!(
+                        "cannot read {name}: timed out, the server was silent for {secs} s"
+                    );
                     return Error::new(ErrorKind::Input, message);
                 }
-                unreadable(url, cause, cancel)
+                unreadable(name, cause, cancel)
             })?;
     Ok(OpenedInput {
         context,
         is_seekable: true,
+        starved: None,
+    })
+}
+
+fn open_camera(device: &Device, timeout: Duration, cancel: &CancelToken) -> Result<OpenedInput> {
+    let mut options = Dictionary::new();
+    for (name, value) in device.options() {
+        options.set(name, &value);
+    }
+    let interrupt = cancel.clone();
+    let start = Instant::now();
+    let is_open = Arc::new(AtomicBool::new(false));
+    let was_opened = Arc::clone(&is_open);
+    let is_unwanted = move || {
+        if was_opened.load(Ordering::Relaxed) {
+            return interrupt.is_cancelled();
+        }
+        // FFmpeg asks all the time for a first picture.
+        thread::sleep(DEVICE_PAUSE);
+        interrupt.is_cancelled() || start.elapsed() >= timeout
+    };
+    let format = device.format_name();
+    let context = open_device(format, &device.address(), options, is_unwanted);
+    is_open.store(true, Ordering::Relaxed);
+    let context = context.map_err(|cause| {
+        let name = device.to_string();
+        if cause == ffmpeg_next::Error::Exit && !cancel.is_cancelled() {
+            let secs = timeout.as_secs_f64();
+            let message = format!("cannot read {name}: no picture came for {secs} s");
+            return Error::new(ErrorKind::Input, message);
+        }
+        unreadable(&name, cause, cancel)
+    })?;
+    Ok(OpenedInput {
+        context,
+        is_seekable: false,
+        starved: None,
     })
 }
 

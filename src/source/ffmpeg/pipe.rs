@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
@@ -19,6 +21,8 @@ const PATIENCE: Timespec = Timespec {
 /// A pipe whose reads end soon after `cancel` is set, even if nobody writes to it any more.
 pub(super) struct Pipe {
     file: File,
+    /// Set when a read finds nothing and has to wait.
+    starved: Arc<AtomicBool>,
     cancel: CancelToken,
 }
 
@@ -26,8 +30,14 @@ impl Pipe {
     pub(super) fn new(file: File, cancel: &CancelToken) -> Self {
         Self {
             file,
+            starved: Arc::default(),
             cancel: cancel.clone(),
         }
+    }
+
+    /// Set whenever the writer is not ahead of the reader.
+    pub(super) fn starved(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.starved)
     }
 
     /// Opens a path for reading without waiting for a writer, which a named pipe may not have yet.
@@ -42,9 +52,15 @@ impl Pipe {
 impl Read for Pipe {
     /// Ends like an empty file once cancelled.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut patience = Timespec::default();
         while !self.cancel.is_cancelled() {
             let mut waiting = [PollFd::new(&self.file, PollFlags::IN)];
-            match poll(&mut waiting, Some(&PATIENCE)) {
+            let polled = poll(&mut waiting, Some(&patience));
+            if polled == Ok(0) {
+                self.starved.store(true, Ordering::Relaxed);
+            }
+            patience = PATIENCE;
+            match polled {
                 Ok(0) | Err(rustix::io::Errno::INTR) => {}
                 Ok(_) => match self.file.read(buffer) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

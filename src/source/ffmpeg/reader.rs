@@ -1,5 +1,8 @@
 //! Demuxing and decoding: one frame after another, other streams' packets collected on the way.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use ffmpeg_next::codec::{self, threading};
 use ffmpeg_next::decoder::Check;
 use ffmpeg_next::{Error as FfmpegError, Packet, Rational, decoder, format, frame};
@@ -9,12 +12,13 @@ use super::clock::{FrameClock, Placement, Window};
 use super::continuity::Continuity;
 use super::deinterlace::Deinterlacer;
 use super::facts::StreamFacts;
+use super::open::DEVICE_PAUSE;
 use super::passthrough::Passthrough;
 use super::runway::Runway;
 use super::tally::{Promise, Tally};
 use super::template::CopiedStream;
 use crate::error::Result;
-use crate::ffmpeg_ffi::{discard_stream, is_read_whole, limit_pixels, may_jump};
+use crate::ffmpeg_ffi::{discard_stream, is_read_whole, limit_pixels, may_jump, set_low_delay};
 use crate::pipeline::CancelToken;
 use crate::source::Damage;
 
@@ -40,6 +44,10 @@ pub(super) struct ReaderOptions {
     pub(super) deinterlace: bool,
     /// Whether the input stands behind a seek, so that packets before the first key frame cannot be decoded.
     pub(super) awaits_key_frame: bool,
+    /// Whether frames are wanted the moment they are there.
+    pub(super) is_live: bool,
+    /// How long a device may have nothing.
+    pub(super) patience: Duration,
 }
 
 /// Reads one video stream.
@@ -62,6 +70,7 @@ pub(super) struct Reader {
     continuity: Option<Continuity>,
     others: Passthrough,
     state: State,
+    patience: Duration,
     cancel: CancelToken,
 }
 
@@ -75,12 +84,14 @@ impl Reader {
         options: ReaderOptions,
         cancel: &CancelToken,
     ) -> Result<Self, String> {
-        let decoder = open_decoder(facts)?;
+        let decoder = open_decoder(facts, options.is_live)?;
         let ReaderOptions {
             window,
             frame_rate,
             deinterlace,
             awaits_key_frame,
+            patience,
+            ..
         } = options;
         let is_read =
             |index| index == video || streams.iter().any(|stream| stream.input_index == index);
@@ -105,6 +116,7 @@ impl Reader {
             continuity: may_jump(&input).then(Continuity::default),
             others: Passthrough::new(streams, &window),
             state: State::Reading,
+            patience,
             cancel: cancel.clone(),
             input,
         })
@@ -244,6 +256,7 @@ impl Reader {
 
     /// The next packet of any stream; `None` at the end, when cancelled, or when reading fails for good.
     fn read_packet(&mut self) -> Option<Packet> {
+        let start = Instant::now();
         loop {
             // A packet is never reused: reading into one does not free what it held.
             let mut packet = Packet::empty();
@@ -252,7 +265,14 @@ impl Reader {
                     self.follow_clock(&mut packet);
                     return Some(packet);
                 }
-                Err(error) if is_again(error) && !self.cancel.is_cancelled() => {}
+                // A device that has nothing yet; files and streams wait themselves.
+                Err(error)
+                    if is_again(error)
+                        && !self.cancel.is_cancelled()
+                        && start.elapsed() < self.patience =>
+                {
+                    thread::sleep(DEVICE_PAUSE);
+                }
                 Err(FfmpegError::Eof | FfmpegError::Exit) => return None,
                 Err(error) => {
                     self.tally.read_error = (!is_read_whole(&self.input)).then_some(error);
@@ -298,7 +318,7 @@ fn is_again(error: FfmpegError) -> bool {
     matches!(error, FfmpegError::Other { errno } if errno == ffmpeg_next::error::EAGAIN)
 }
 
-fn open_decoder(facts: &StreamFacts) -> Result<decoder::Video, String> {
+fn open_decoder(facts: &StreamFacts, is_live: bool) -> Result<decoder::Video, String> {
     let id = facts.parameters.id();
     if decoder::find(id).is_none() {
         return Err(match facts.codec_tag() {
@@ -309,6 +329,9 @@ fn open_decoder(facts: &StreamFacts) -> Result<decoder::Video, String> {
     let mut context = codec::Context::from_parameters(facts.parameters.clone())
         .map_err(|error| error.to_string())?;
     limit_pixels(&mut context, MAXIMUM_PIXELS);
+    if is_live {
+        set_low_delay(&mut context);
+    }
     context.set_threading(threading::Config {
         kind: threading::Type::Frame,
         count: DECODER_THREADS,

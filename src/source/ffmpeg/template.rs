@@ -16,6 +16,7 @@ use crate::ffmpeg_ffi::{
 
 /// Everything a video sink needs to know about the input so that nothing is lost: pixel shape, frame
 /// rate, rotation, colour tags, field order, tags, and the streams that are copied as they are.
+#[derive(Clone)]
 pub struct StreamTemplate {
     /// The input's path, so that a sink can refuse to overwrite it.
     pub(crate) input_path: Option<PathBuf>,
@@ -101,6 +102,7 @@ impl ColorTags {
 }
 
 /// A stream that is copied packet by packet.
+#[derive(Clone)]
 pub struct CopiedStream {
     /// Index in the input: what a passthrough packet's `stream()` says.
     pub(crate) input_index: usize,

@@ -1,0 +1,155 @@
+//! Raw arguments of `live` become a configuration that makes sense as a whole.
+
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use gradcam_video::Result;
+use gradcam_video::records::RecordsFormat;
+use gradcam_video::sink::{EncodeOptions, OutputSpec};
+use gradcam_video::source::ReadOptions;
+
+use super::super::config::{
+    Picture, Question, Running, Target, all_cores, check_distinct, check_hold, encode_options,
+    read_options,
+};
+use super::super::console::Console;
+use super::super::values::{Scale, output_spec, parse_time, usage};
+use super::args::{LiveArgs, PreviewArg};
+use super::source::Sources;
+
+/// A server or camera that is silent for so long is opened again: a viewer waits for it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A validated request to look at something live.
+pub(super) struct LiveConfig {
+    pub(super) sources: Sources,
+    pub(super) reading: ReadOptions,
+    pub(super) question: Question,
+    pub(super) target: Target,
+    pub(super) hold: f64,
+    pub(super) top_k: usize,
+    pub(super) picture: Picture,
+    /// `None`: what there is.
+    pub(super) preview: Option<PreviewArg>,
+    pub(super) page: Page,
+    pub(super) give_up: Option<Duration>,
+    pub(super) duration: Option<Duration>,
+    pub(super) record: Option<OutputSpec>,
+    pub(super) records: Option<(RecordsFormat, PathBuf)>,
+    pub(super) stats: Option<PathBuf>,
+    pub(super) encode: EncodeOptions,
+    pub(super) running: Running,
+    pub(super) console: Console,
+}
+
+/// Where and to whom the page is served.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) listen: SocketAddr,
+    pub(super) token: Option<String>,
+    pub(super) most_viewers: usize,
+}
+
+impl LiveConfig {
+    /// Checks what can be checked without opening anything.
+    pub(super) fn new(args: LiveArgs) -> Result<Self> {
+        let reading = ReadOptions {
+            network_timeout: PATIENCE,
+            is_live: true,
+            ..ReadOptions::default()
+        };
+        let record = args.record.map(output_spec);
+        let record_path = match &record {
+            Some(OutputSpec::Path(path)) => Some(path.as_path()),
+            _ => None,
+        };
+        let stats = args.results.stats;
+        check_distinct([record_path, args.records.as_deref(), stats.as_deref()])?;
+        let records = match args.records {
+            Some(path) => Some((RecordsFormat::of_path(&path)?, path)),
+            None => None,
+        };
+        let picture = Picture::new(args.picture, None, false)?;
+        if picture.scale == Scale::WholeVideo {
+            let message = "--normalize video needs a video that has an end: not live";
+            return Err(usage(message));
+        }
+        let secs = |name: &str, secs: f64| {
+            let duration = Duration::try_from_secs_f64(secs).ok();
+            duration
+                .filter(|duration| !duration.is_zero())
+                .ok_or_else(|| usage(format!("{name} {secs}: valid is more than 0")))
+        };
+        let duration = args.duration.as_deref().map(parse_time).transpose()?;
+        if args.token.as_deref().is_some_and(str::is_empty) {
+            return Err(usage("--token must not be empty"));
+        }
+        Ok(Self {
+            sources: Sources::new(
+                args.source,
+                args.region.as_deref(),
+                args.size.as_deref(),
+                args.fps,
+            )?,
+            reading: read_options(&args.reading, reading)?,
+            question: Question::new(args.method.method, args.method.score)?,
+            target: Target::new(args.target)?,
+            hold: check_hold(Some(args.hold))?.unwrap_or_default(),
+            top_k: args.top_k,
+            picture,
+            preview: args.preview,
+            page: Page {
+                listen: parse_address(&args.listen)?,
+                token: args.token,
+                most_viewers: args.viewers.into(),
+            },
+            give_up: args
+                .give_up
+                .map(|value| secs("--give-up", value))
+                .transpose()?,
+            duration: duration
+                .map(|value| secs("--duration", value))
+                .transpose()?,
+            record,
+            records,
+            stats,
+            encode: EncodeOptions {
+                is_live: true,
+                ..encode_options(args.encoding, args.results.overwrite)
+            },
+            // Capture, drawing and encoding need the last one.
+            running: Running::new(args.running, all_cores().saturating_sub(1).max(1)),
+            console: args.verbosity.into(),
+        })
+    }
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr> {
+    let found = text
+        .to_socket_addrs()
+        .ok()
+        .and_then(|mut found| found.next());
+    found.ok_or_else(|| {
+        usage(format!(
+            "--listen {text:?}: valid is ADDRESS:PORT, such as 127.0.0.1:8080 or 0.0.0.0:0"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_have_a_port() {
+        assert_eq!(
+            parse_address("127.0.0.1:0").unwrap(),
+            "127.0.0.1:0".parse().unwrap()
+        );
+        assert_eq!(parse_address("[::1]:80").unwrap().port(), 80);
+        for text in ["", "127.0.0.1", ":", "127.0.0.1:99999"] {
+            assert!(parse_address(text).is_err(), "{text}");
+        }
+    }
+}
