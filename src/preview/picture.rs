@@ -26,6 +26,7 @@ pub(super) fn upright_size(shown: &Shown) -> (usize, usize) {
     shown.orientation.upright_size(width, picture.height)
 }
 
+#[cfg(any(feature = "window", feature = "http"))]
 /// The largest size of the shape of `size` that fits into `room`; never empty.
 pub(super) fn fit(size: (usize, usize), room: (usize, usize)) -> (usize, usize) {
     let (width, height) = (size.0.max(1) as f64, size.1.max(1) as f64);
@@ -117,6 +118,7 @@ pub fn snapshot(shown: &Shown) -> Result<Vec<u8>> {
 mod tests {
     use super::*;
 
+    #[cfg(any(feature = "window", feature = "http"))]
     #[test]
     fn pictures_fit_into_the_room_and_keep_their_shape() {
         assert_eq!(fit((1280, 720), (640, 640)), (640, 360));

@@ -15,7 +15,7 @@ use super::browser::Browser;
 use super::protection::ask;
 
 /// Nothing takes longer than this.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The page on its way through everything that can be done with it.
 pub struct Page {

@@ -32,6 +32,7 @@ pub(super) struct LiveConfig {
     pub(super) picture: Picture,
     /// `None`: what there is.
     pub(super) preview: Option<PreviewArg>,
+    #[cfg_attr(not(feature = "http"), expect(dead_code))]
     pub(super) page: Page,
     pub(super) give_up: Option<Duration>,
     pub(super) duration: Option<Duration>,
@@ -45,6 +46,7 @@ pub(super) struct LiveConfig {
 
 /// Where and to whom the page is served.
 #[derive(Debug)]
+#[cfg_attr(not(feature = "http"), expect(dead_code))]
 pub(super) struct Page {
     pub(super) listen: SocketAddr,
     pub(super) token: Option<String>,

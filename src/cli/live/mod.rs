@@ -4,6 +4,8 @@ mod args;
 mod config;
 mod show;
 mod source;
+#[cfg(feature = "window")]
+mod window;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,28 +1,27 @@
 //! The preview that fits the request and the machine, and a line about the run on stderr.
 
-use std::fs::File;
-use std::io::{ErrorKind as IoErrorKind, Write as _};
-use std::path::PathBuf;
 use std::thread::{Builder, scope};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use gradcam_video::pipeline::live::{LiveStatus, Preview, Shown, View};
-use gradcam_video::preview::{NoPreview, snapshot};
+use gradcam_video::Result;
+use gradcam_video::pipeline::live::{LiveStatus, Preview, View};
+use gradcam_video::preview::NoPreview;
 use gradcam_video::source::SourceInfo;
-use gradcam_video::{Error, ErrorKind, Result};
+#[cfg(not(all(feature = "window", feature = "http")))]
+use gradcam_video::{Error, ErrorKind};
 
 use super::super::console::Console;
 use super::args::PreviewArg;
 use super::config::LiveConfig;
 use super::source::display;
+#[cfg(feature = "window")]
+use super::window::open_window;
 
 /// Time before the first line about the run, and between two lines.
 const FIRST_INTERVAL: Duration = Duration::from_secs(1);
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 /// How often it is looked whether there is something to say.
 const GLANCE: Duration = Duration::from_millis(250);
-/// Snapshots of one second that get names of their own.
-const MOST_SNAPSHOTS: u32 = 100;
 
 /// Opens the preview: errors come before anything is shown.
 pub(super) fn open(config: &LiveConfig, info: &SourceInfo) -> Result<Box<dyn Preview>> {
@@ -39,31 +38,6 @@ pub(super) fn open(config: &LiveConfig, info: &SourceInfo) -> Result<Box<dyn Pre
         inner,
         console: config.console,
     }))
-}
-
-#[cfg(feature = "window")]
-fn open_window(config: &LiveConfig, info: &SourceInfo) -> Result<Box<dyn Preview>> {
-    use gradcam_video::preview::WindowPreview;
-
-    let columns = config
-        .picture
-        .render
-        .layout
-        .panel_count(config.target.classes.len());
-    let width = (info.width as f64 * info.pixel_aspect).round() as usize;
-    let (width, height) = info.orientation.upright_size(width, info.height);
-    let console = config.console;
-    let take_snapshot = move |shown: &Shown| {
-        let outcome = save_snapshot(shown).map_or_else(
-            |error| error.one_line(),
-            |path| format!("wrote {}", path.display()),
-        );
-        console.info(&outcome);
-        outcome
-    };
-    let title = format!("gradcam-video: {}", config.sources.name());
-    let window = WindowPreview::open(&title, (width * columns, height), Box::new(take_snapshot))?;
-    Ok(Box::new(window))
 }
 
 #[cfg(not(feature = "window"))]
@@ -95,33 +69,6 @@ fn open_page(config: &LiveConfig) -> Result<Box<dyn Preview>> {
 fn open_page(_config: &LiveConfig) -> Result<Box<dyn Preview>> {
     let message = "this program was built without a server (feature http): use --preview window";
     Err(Error::new(ErrorKind::InvalidArgument, message))
-}
-
-/// Writes the picture into the current folder under a new name.
-fn save_snapshot(shown: &Shown) -> Result<PathBuf> {
-    let png = snapshot(shown)?;
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let secs = since.unwrap_or_default().as_secs();
-    for number in 1..=MOST_SNAPSHOTS {
-        let path = PathBuf::from(match number {
-            1 => format!("gradcam-video-{secs}.png"),
-            _ => format!("gradcam-video-{secs}-{number}.png"),
-        });
-        let failed = |cause: std::io::Error| {
-            let message = format!("cannot write {}", path.display());
-            Error::caused_by(ErrorKind::Output, message, cause)
-        };
-        match File::create_new(&path) {
-            Ok(mut file) => {
-                file.write_all(&png).map_err(failed)?;
-                return Ok(path);
-            }
-            Err(error) if error.kind() == IoErrorKind::AlreadyExists => {}
-            Err(error) => return Err(failed(error)),
-        }
-    }
-    let message = format!("cannot write a snapshot: there are {MOST_SNAPSHOTS} of this second");
-    Err(Error::new(ErrorKind::Output, message))
 }
 
 /// Another preview, and a line on stderr now and then.

@@ -34,6 +34,7 @@ impl Shown {
         }
     }
 
+    #[cfg(feature = "window")]
     /// Another picture in the place of this one, for a viewer who draws into it.
     pub(crate) fn with_picture(&self, picture: Picture) -> Self {
         Self {
