@@ -33,8 +33,8 @@ use super::progress::ProgressView;
 /// Evaluates all pictures; those that cannot be read are named and left out.
 pub(super) fn run(args: EvaluateArgs) -> anyhow::Result<Outcome> {
     let cancel = CancelToken::new();
-    interrupt::install(&cancel, "stopping")?;
     let console: Console = args.verbosity.into();
+    interrupt::install(&cancel, console, "stopping")?;
     let running = Running::new(args.running, all_cores());
     let resize = ResizePolicy::from(args.resize);
     let question = Question::of_several(&args.method, args.score)?;

@@ -34,7 +34,7 @@ const NO_LAYER: &str = "input";
 pub(super) fn run(config: ExplainConfig) -> anyhow::Result<Outcome> {
     let cancel = CancelToken::new();
     let (files, console) = (&config.files, config.console);
-    interrupt::install(&cancel, files.on_interrupt())?;
+    interrupt::install(&cancel, console, files.on_interrupt())?;
 
     // What can be wrong with the request is found before the output is touched.
     let source = files.open_source(config.range, &cancel)?;

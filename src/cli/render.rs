@@ -18,7 +18,7 @@ use super::values::Scale;
 pub(super) fn run(config: RenderConfig) -> anyhow::Result<Outcome> {
     let cancel = CancelToken::new();
     let (files, console) = (&config.files, config.console);
-    interrupt::install(&cancel, files.on_interrupt())?;
+    interrupt::install(&cancel, console, files.on_interrupt())?;
     let mut reader = RecordsReader::open(&config.records)?;
     reader.keep_top(config.top_k);
     let header = reader.header().clone();

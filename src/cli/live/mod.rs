@@ -32,7 +32,7 @@ pub(super) fn run(args: LiveArgs) -> anyhow::Result<Outcome> {
     let config = LiveConfig::new(args)?;
     let console = config.console;
     let cancel = CancelToken::new();
-    interrupt::install(&cancel, "stopping")?;
+    interrupt::install(&cancel, console, "stopping")?;
     let weights = Arc::new(load_weights(config.running.weights.as_deref())?);
     let model = load_model(Arc::clone(&weights), config.running.precision)?;
     let spec = model.spec();
