@@ -61,6 +61,39 @@ fn fitting(
     Ok(frame)
 }
 
+/// A copy of one plane of a planar, little-endian frame, `bit_depth` bits per sample.
+pub(crate) fn copy_plane(
+    frame: &frame::Video,
+    plane: usize,
+    (width, height): (usize, usize),
+    bit_depth: u8,
+) -> Result<Plane, FfmpegError> {
+    let row_bytes = width * if bit_depth > 8 { 2 } else { 1 };
+    let rows = (0..height).map(|row| plane_row(frame, plane, row, row_bytes));
+    let samples = if bit_depth == 8 {
+        let mut samples = Vec::with_capacity(width * height);
+        for row in rows {
+            samples.extend_from_slice(row.ok_or(FfmpegError::InvalidData)?);
+        }
+        Samples::U8(samples)
+    } else {
+        // Decoders fill what is damaged with bytes of 0x80, which is more than 9 to 15 bits hold; x264 aborts the process then.
+        let largest = u16::MAX >> (16 - bit_depth);
+        let mut samples = Vec::with_capacity(width * height);
+        for row in rows {
+            let (pairs, _) = row.ok_or(FfmpegError::InvalidData)?.as_chunks::<2>();
+            let values = pairs.iter().map(|pair| u16::from_le_bytes(*pair));
+            samples.extend(values.map(|sample| sample.min(largest)));
+        }
+        Samples::U16(samples)
+    };
+    Ok(Plane {
+        width,
+        height,
+        samples,
+    })
+}
+
 /// The opposite of [`copy_into`]: the picture that a frame holds in the planar format of this layout.
 pub(crate) fn picture_of(
     frame: &frame::Video,
@@ -70,33 +103,10 @@ pub(crate) fn picture_of(
     let layout = pixel_layout(frame.format()).ok_or(FfmpegError::InvalidData)?;
     let (width, height) = (frame.width() as usize, frame.height() as usize);
     let plane = |index: usize| -> Result<Plane, FfmpegError> {
-        let component = layout
-            .components
-            .get(index)
-            .ok_or(FfmpegError::InvalidData)?;
-        let (width, height) = format.plane_size(index, width, height);
-        let rows = (0..height)
-            .map(|row| plane_row(frame, component.plane, row, width * component.step_bytes));
-        let rows = rows.map(|row| row.ok_or(FfmpegError::InvalidData));
-        let samples = if format.bit_depth == 8 {
-            let mut samples = Vec::with_capacity(width * height);
-            for row in rows {
-                samples.extend_from_slice(row?);
-            }
-            Samples::U8(samples)
-        } else {
-            let mut samples = Vec::with_capacity(width * height);
-            for row in rows {
-                let (pairs, _) = row?.as_chunks::<2>();
-                samples.extend(pairs.iter().map(|pair| u16::from_le_bytes(*pair)));
-            }
-            Samples::U16(samples)
-        };
-        Ok(Plane {
-            width,
-            height,
-            samples,
-        })
+        let component = layout.components.get(index);
+        let component = component.ok_or(FfmpegError::InvalidData)?;
+        let size = format.plane_size(index, width, height);
+        copy_plane(frame, component.plane, size, format.bit_depth)
     };
     Ok(Picture {
         width,

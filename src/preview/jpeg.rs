@@ -44,14 +44,7 @@ impl JpegEncoder {
         let frame = if shown.orientation == Orientation::default() {
             self.painter.frame(shown, size, Pixel::YUVJ420P)?
         } else {
-            let words = self.painter.words(shown, size)?;
-            let bytes: Vec<u8> = words
-                .iter()
-                .flat_map(|word| {
-                    let [_, red, green, blue] = word.to_be_bytes();
-                    [red, green, blue]
-                })
-                .collect();
+            let bytes = self.painter.rgb(shown, size)?;
             let upright = Picture::from_rgb8(size.0, size.1, &bytes);
             self.rescaler
                 .run(&upright, size, Pixel::YUVJ420P, JPEG_COLOR)?

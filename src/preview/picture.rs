@@ -71,6 +71,20 @@ impl Painter {
         Ok(shown.orientation.to_upright(&words, width, height))
     }
 
+    /// The same as red, green and blue bytes.
+    pub(super) fn rgb(
+        &mut self,
+        shown: &Shown,
+        size: (usize, usize),
+    ) -> std::result::Result<Vec<u8>, FfmpegError> {
+        let words = self.words(shown, size)?;
+        let bytes = words.iter().flat_map(|word| {
+            let [_, red, green, blue] = word.to_be_bytes();
+            [red, green, blue]
+        });
+        Ok(bytes.collect())
+    }
+
     /// The picture as coded, with `size` pixels, as an FFmpeg frame.
     pub(super) fn frame(
         &mut self,
@@ -98,14 +112,10 @@ pub fn snapshot(shown: &Shown) -> Result<Vec<u8>> {
         )
     };
     let (width, height) = upright_size(shown);
-    let words = Painter::new()
-        .words(shown, (width, height))
+    let bytes = Painter::new()
+        .rgb(shown, (width, height))
         .map_err(|error| failed(error.to_string()))?;
-    let bytes = words.iter().flat_map(|word| {
-        let [_, red, green, blue] = word.to_be_bytes();
-        [red, green, blue]
-    });
-    let image = RgbImage::from_raw(width as u32, height as u32, bytes.collect())
+    let image = RgbImage::from_raw(width as u32, height as u32, bytes)
         .ok_or_else(|| failed("its size does not fit".to_owned()))?;
     let mut png = Cursor::new(Vec::new());
     image

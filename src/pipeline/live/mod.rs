@@ -211,7 +211,7 @@ pub fn run_live(
             desk,
             screen: &view.screen,
             temporal: Temporal::new(options.normalize.clone(), options.smooth),
-            state: Presented::new(Tape::new(&asking, options.resize, desk, recorder)),
+            state: Presented::new(Tape::new(desk, recorder)),
         };
         let presenting = threads.spawn("present", move |times| {
             let outcome = presenter.run(times);

@@ -15,6 +15,7 @@ use crate::picture::SampleSpace;
 use crate::pipeline::Options;
 use crate::pipeline::describe::label;
 use crate::pipeline::report::StageTimes;
+use crate::records::Record;
 use crate::render::{LabelLine, Panel, RenderOptions, Renderer};
 use crate::temporal::Temporal;
 
@@ -42,6 +43,8 @@ pub(super) struct Presented<'a, 'scope> {
     frame: Option<Arc<Captured>>,
     explanation: Option<Arc<LiveExplanation>>,
     panels: Vec<Panel>,
+    /// What the panels show, without their place in the recording.
+    records: Vec<Record>,
     /// The last picture and its records, until the next frame comes: a better map may come first.
     pending: Option<Pending>,
     next_number: u64,
@@ -60,6 +63,7 @@ impl<'a, 'scope> Presented<'a, 'scope> {
             frame: None,
             explanation: None,
             panels: Vec::new(),
+            records: Vec::new(),
             pending: None,
             next_number: 0,
             awaited: None,
@@ -152,16 +156,12 @@ impl Presenter<'_, '_> {
                 map_captured_at.filter(|_| is_metered),
             ),
         );
-        let carried = |explanation: &Arc<LiveExplanation>| explanation.frame.index != frame.index;
         // A picture without a map has no record.
-        let explanation = self.state.explanation.clone();
-        let explanation = explanation.filter(|_| self.state.awaited.is_none());
+        let shows_map = self.state.awaited.is_none();
+        let records = shows_map.then(|| self.state.records.clone());
         self.state.pending = Some(Pending {
             picture,
-            explanation: explanation.map(|explanation| {
-                let is_carried = carried(&explanation);
-                (explanation, is_carried)
-            }),
+            records: records.unwrap_or_default(),
             frame: Arc::clone(frame),
         });
     }
@@ -209,7 +209,8 @@ impl Presenter<'_, '_> {
             self.temporal.begin_frame(thumbnail);
             let secs = frame.at.saturating_duration_since(self.desk.start);
             let (asking, resize) = (self.asking, self.options.resize);
-            let records = records_of(asking, resize, &explanation, frame, ((0, 0.0), false));
+            let is_carried = explanation.frame.index != frame.index;
+            let records = records_of(asking, resize, &explanation, frame, is_carried);
             let temporal = &mut self.temporal;
             let panels = records.iter().enumerate().map(|(target, record)| Panel {
                 map: temporal.draw(
@@ -221,6 +222,7 @@ impl Presenter<'_, '_> {
                 label: label(record),
             });
             self.state.panels = panels.collect();
+            self.state.records = records;
         }
         let map_in_frame = self
             .options

@@ -65,13 +65,13 @@ impl LiveRecords {
     }
 }
 
-/// The records of a frame that shows an explanation. Its place in the recording is an index and a time in seconds.
+/// The records of a frame that shows an explanation, without their place in the recording.
 pub(super) fn records_of(
     asking: &Asking<'_>,
     resize: ResizePolicy,
     explanation: &LiveExplanation,
     frame: &Captured,
-    ((index, secs), is_carried): ((u64, f64), bool),
+    is_carried: bool,
 ) -> Vec<Record> {
     let question = &explanation.question;
     let explaining = Explaining {
@@ -91,10 +91,5 @@ pub(super) fn records_of(
             model_size: asking.model.spec().input_size,
         },
     };
-    describer.records(
-        FrameIndex(index),
-        secs,
-        &explanation.explanation,
-        is_carried,
-    )
+    describer.records(FrameIndex(0), 0.0, &explanation.explanation, is_carried)
 }

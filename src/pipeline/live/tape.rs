@@ -3,15 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::Asking;
 use super::desk::Desk;
-use super::messages::{Captured, LiveExplanation};
+use super::messages::Captured;
 use super::recorder::{Item, Recorder};
-use super::records::records_of;
-use crate::explain::TargetMap;
 use crate::frame::{Frame, FrameIndex, Picture, Pts, TimeBase};
-use crate::preprocess::ResizePolicy;
-use crate::records::Record;
+use crate::records::{Flag, Record};
 
 /// A last picture that stood less than this needs no end of its own.
 const LEAST_LAST: Duration = Duration::from_millis(500);
@@ -25,15 +21,13 @@ pub(super) const TIME_BASE: TimeBase = TimeBase {
 /// A picture that is shown, until a later one takes its place.
 pub(super) struct Pending {
     pub(super) picture: Arc<Picture>,
-    /// What it shows, and whether that was made of a frame before; none for pictures without a map.
-    pub(super) explanation: Option<(Arc<LiveExplanation>, bool)>,
+    /// What it shows, without its place in the recording; none for pictures without a map.
+    pub(super) records: Vec<Record>,
     pub(super) frame: Arc<Captured>,
 }
 
 /// See the module.
 pub(super) struct Tape<'a, 'scope> {
-    asking: &'a Asking<'a>,
-    resize: ResizePolicy,
     desk: &'a Desk,
     recorder: Option<Recorder<'scope>>,
     /// When the first recorded frame was captured.
@@ -49,15 +43,8 @@ pub(super) struct Tape<'a, 'scope> {
 }
 
 impl<'a, 'scope> Tape<'a, 'scope> {
-    pub(super) fn new(
-        asking: &'a Asking<'a>,
-        resize: ResizePolicy,
-        desk: &'a Desk,
-        recorder: Option<Recorder<'scope>>,
-    ) -> Self {
+    pub(super) fn new(desk: &'a Desk, recorder: Option<Recorder<'scope>>) -> Self {
         Self {
-            asking,
-            resize,
             desk,
             recorder,
             epoch: None,
@@ -83,29 +70,21 @@ impl<'a, 'scope> Tape<'a, 'scope> {
     pub(super) fn commit(&mut self, pending: Pending) {
         let Pending {
             picture,
-            explanation,
+            records,
             frame,
         } = pending;
         // It may be drawn again after the signal was lost.
         if self.last_frame.replace(frame.index) == Some(frame.index) {
             return;
         }
-        let Some((explanation, is_carried)) = explanation else {
-            return self.record_plain(frame.at, &picture);
-        };
-        let has_evidence = |map: &TargetMap| map.heatmap.has_positive_evidence();
-        let lacks_evidence = !explanation.explanation.maps.iter().all(has_evidence);
-        self.no_positive_evidence += u64::from(lacks_evidence);
-        let (asking, resize) = (self.asking, self.resize);
-        self.record(frame.at, &picture, |index, ticks| {
-            let place = (index, TIME_BASE.seconds(Pts(ticks)));
-            records_of(asking, resize, &explanation, &frame, (place, is_carried))
-        });
+        let lacks_evidence = |record: &Record| record.flags.contains(&Flag::NoPositiveEvidence);
+        self.no_positive_evidence += u64::from(records.iter().any(lacks_evidence));
+        self.record(frame.at, &picture, records);
     }
 
     /// Records a picture without a map.
     pub(super) fn record_plain(&mut self, at: Instant, picture: &Arc<Picture>) {
-        self.record(at, picture, |_, _| Vec::new());
+        self.record(at, picture, Vec::new());
     }
 
     /// The last picture once more, if it stood for a while: the recording is as long as the run.
@@ -119,12 +98,7 @@ impl<'a, 'scope> Tape<'a, 'scope> {
 
     /// Gives a picture to the record thread, with the records that belong to its index and time in the recording. If the encoder is behind, it
     /// is left out and counted.
-    fn record(
-        &mut self,
-        at: Instant,
-        picture: &Arc<Picture>,
-        records: impl FnOnce(u64, i64) -> Vec<Record>,
-    ) {
+    fn record(&mut self, at: Instant, picture: &Arc<Picture>, mut records: Vec<Record>) {
         let Some(recorder) = &self.recorder else {
             self.frames_out += 1;
             return;
@@ -134,6 +108,10 @@ impl<'a, 'scope> Tape<'a, 'scope> {
         let ticks = (secs * f64::from(TIME_BASE.denominator)).round() as i64;
         let ticks = self.last_ticks.map_or(ticks, |last| ticks.max(last + 1));
         let index = self.frames_out;
+        for record in &mut records {
+            record.frame = index;
+            record.pts_s = TIME_BASE.seconds(Pts(ticks));
+        }
         let is_taken = recorder.has_room()
             && recorder.offer(Item {
                 frame: Frame {
@@ -143,7 +121,7 @@ impl<'a, 'scope> Tape<'a, 'scope> {
                     picture: Picture::clone(picture),
                     passthrough: Vec::new(),
                 },
-                records: records(index, ticks),
+                records,
                 epoch: system_time(epoch),
             });
         if !is_taken {

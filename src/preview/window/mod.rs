@@ -127,8 +127,9 @@ impl WindowPreview {
                 Error::new(ErrorKind::Output, message)
             })?;
         let buffer = centred(words, size, room);
-        let bytes: Vec<u8> = buffer.iter().flat_map(|word| word.to_le_bytes()).collect();
-        self.window.show(&bytes, room).map_err(lost)
+        self.window
+            .show(bytemuck::cast_slice(&buffer), room)
+            .map_err(lost)
     }
 
     /// Looks what the viewer has done; tells whether the window must be drawn again.

@@ -54,6 +54,13 @@ pub(super) enum Happening {
     Closed,
 }
 
+/// How this machine stores words.
+const OWN_ORDER: ImageOrder = if cfg!(target_endian = "little") {
+    ImageOrder::LsbFirst
+} else {
+    ImageOrder::MsbFirst
+};
+
 /// What the escape key types.
 pub(super) const ESCAPE: char = '\u{1b}';
 /// X's name of that key.
@@ -161,7 +168,7 @@ impl X11Window {
         Ok(())
     }
 
-    /// Shows `width` times `height` pixels, blue, green, red and a spare byte each, in rows.
+    /// Shows `width` times `height` pixels in rows, 0RGB words in this machine's byte order.
     pub(super) fn show(
         &self,
         bytes: &[u8],
@@ -173,7 +180,7 @@ impl X11Window {
             ScanlinePad::Pad32,
             self.depth,
             BitsPerPixel::B32,
-            ImageOrder::LsbFirst,
+            OWN_ORDER,
             Cow::Borrowed(bytes),
         )
         .map_err(ConnectionError::from)?;

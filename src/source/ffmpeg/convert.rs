@@ -7,8 +7,9 @@ use ffmpeg_next::format::Pixel;
 use ffmpeg_next::{Error as FfmpegError, color, frame};
 
 use crate::ffmpeg_ffi::{
-    Component, PixelLayout, Scaler, VideoParameters, allocate_frame, pixel_layout, plane_row,
+    Component, PixelLayout, Scaler, VideoParameters, allocate_frame, pixel_layout,
 };
+use crate::ffmpeg_picture::copy_plane;
 use crate::frame::{ColorModel, ColorSpec, Picture, PictureFormat, Plane, Samples, Transfer};
 
 /// Above this height, untagged video is BT.709, as players assume.
@@ -239,13 +240,19 @@ fn copy_picture(frame: &frame::Video, target: &Target) -> Result<(Picture, bool)
     let component = |index: usize| layout.components.get(index).ok_or(FfmpegError::InvalidData);
     let copy = |index: usize| -> Result<Plane, FfmpegError> {
         let (width, height) = target.format.plane_size(index, target.width, target.height);
-        copy_plane(frame, component(index)?.plane, width, height, target)
+        let plane = component(index)?.plane;
+        copy_plane(frame, plane, (width, height), target.format.bit_depth)
     };
     let mut planes = [copy(0)?, copy(1)?, copy(2)?];
     let mut is_transparent = false;
     if target.has_alpha {
         let alpha_plane = component(3)?.plane;
-        let alpha = copy_plane(frame, alpha_plane, target.width, target.height, target)?;
+        let alpha = copy_plane(
+            frame,
+            alpha_plane,
+            (target.width, target.height),
+            target.format.bit_depth,
+        )?;
         let opaque = (1_u32 << target.format.bit_depth) - 1;
         is_transparent = has_sample_below(&alpha.samples, opaque);
         if is_transparent {
@@ -262,39 +269,6 @@ fn copy_picture(frame: &frame::Video, target: &Target) -> Result<(Picture, bool)
         planes,
     };
     Ok((picture, is_transparent))
-}
-
-fn copy_plane(
-    frame: &frame::Video,
-    plane: usize,
-    width: usize,
-    height: usize,
-    target: &Target,
-) -> Result<Plane, FfmpegError> {
-    let row_bytes = width * bytes_per_sample(target.format.bit_depth);
-    let rows = (0..height).map(|row| plane_row(frame, plane, row, row_bytes));
-    let samples = if target.format.bit_depth == 8 {
-        let mut samples = Vec::with_capacity(width * height);
-        for row in rows {
-            samples.extend_from_slice(row.ok_or(FfmpegError::InvalidData)?);
-        }
-        Samples::U8(samples)
-    } else {
-        // Decoders fill what is damaged with bytes of 0x80, which is more than 9 to 15 bits hold; x264 aborts the process then.
-        let largest = u16::MAX >> (16 - target.format.bit_depth);
-        let mut samples = Vec::with_capacity(width * height);
-        for row in rows {
-            let (pairs, _) = row.ok_or(FfmpegError::InvalidData)?.as_chunks::<2>();
-            let values = pairs.iter().map(|pair| u16::from_le_bytes(*pair));
-            samples.extend(values.map(|sample| sample.min(largest)));
-        }
-        Samples::U16(samples)
-    };
-    Ok(Plane {
-        width,
-        height,
-        samples,
-    })
 }
 
 fn has_sample_below(samples: &Samples, limit: u32) -> bool {
