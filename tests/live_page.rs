@@ -6,7 +6,7 @@ mod common;
 use common::browser::Browser;
 use common::file;
 use common::page::{Page, check_page};
-use common::protection::{check_protection, parts};
+use common::protection::{check_protection, code, parts};
 use common::stage::{Live, wait_for};
 
 /// The cup, again and again: what is seen changes. The page is at `listen`.
@@ -69,6 +69,11 @@ fn a_token_lets_in_and_the_page_outlives_the_program() {
 #[test]
 fn strangers_and_other_sites_are_refused() {
     let (_live, url) = start(ANY_PORT, "");
+    // The page is there before the run is.
+    wait_for("the run", || {
+        let json = "Content-Type: application/json";
+        (code(&url, "POST /control", &[json], "{}") == 204).then_some(())
+    });
     check_protection(&url);
 }
 
