@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building and testing need and this machine lacks (Debian, Ubuntu), and checks Rust.
 # Run it, or source it to get cargo on the PATH too. Silent if all is there; speaks on stderr only.
-# With gradcam_video_setup=tests also what only tests need: X servers without a screen, a browser, an RTSP server.
+# With gradcam_video_setup=tests also what only tests need: X servers without a screen, a browser, an RTSP server, DuckDB.
 
 gradcam_video_rust_minimum=1.95.0
 
@@ -28,6 +28,18 @@ gradcam_video_missing_packages() {
     /usr/bin/python3 -c 'import gi' 2>/dev/null || echo python3-gi
     compgen -G '/usr/lib/*/girepository-1.0/GstRtspServer-1.0.typelib' >/dev/null ||
         echo gir1.2-gst-rtsp-server-1.0
+    /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
+}
+
+# Tests read our Parquet files with DuckDB, from a Python environment of their own.
+gradcam_video_test_python() {
+    [ "${gradcam_video_setup:-}" = tests ] || return 0
+    local root folder
+    root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd) || return 1
+    folder=$root/target/test-python
+    "$folder/bin/python" -c 'import duckdb' 2>/dev/null && return 0
+    echo "setup: installing DuckDB into target/test-python"
+    /usr/bin/python3 -m venv "$folder" && "$folder/bin/pip" install --quiet 'duckdb==1.*'
 }
 
 gradcam_video_install_missing() {
@@ -76,4 +88,4 @@ gradcam_video_check_rust() {
     fi
 }
 
-{ gradcam_video_install_missing && gradcam_video_check_rust; } >&2 || exit 1
+{ gradcam_video_install_missing && gradcam_video_check_rust && gradcam_video_test_python; } >&2 || exit 1

@@ -67,6 +67,9 @@ pub mod sink;
 
 pub mod pipeline;
 
+#[cfg(feature = "audit")]
+pub mod audit;
+
 #[cfg(feature = "video")]
 pub mod preview;
 

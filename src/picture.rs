@@ -112,8 +112,9 @@ impl Picture {
     /// A full-range planar RGB picture from interleaved `rgb` bytes (`3 * width * height`, row-major).
     /// Missing bytes read as black.
     pub fn from_rgb8(width: usize, height: usize, rgb: &[u8]) -> Self {
+        let (pixels, _) = rgb.as_chunks::<3>();
         let plane = |channel: usize| {
-            let mut samples: Vec<u8> = rgb.iter().skip(channel).step_by(3).copied().collect();
+            let mut samples: Vec<u8> = pixels.iter().map(|pixel| pixel[channel]).collect();
             samples.resize(width * height, 0);
             Plane {
                 width,
@@ -130,12 +131,37 @@ impl Picture {
         }
     }
 
+    /// The bytes of a picture that is full-range RGB with 8 bits already; none of any other, or if a sample is missing.
+    fn rgb8_as_it_is(&self) -> Option<Vec<u8>> {
+        let [Samples::U8(red), Samples::U8(green), Samples::U8(blue)] =
+            self.planes.each_ref().map(|plane| &plane.samples)
+        else {
+            return None;
+        };
+        let count = self.width * self.height;
+        let is_whole = [red, green, blue]
+            .iter()
+            .all(|samples| samples.len() == count);
+        if self.color != ColorSpec::RGB || self.format != PictureFormat::FULL_8 || !is_whole {
+            return None;
+        }
+        let pixels = red.iter().zip(green).zip(blue);
+        Some(
+            pixels
+                .flat_map(|((red, green), blue)| [*red, *green, *blue])
+                .collect(),
+        )
+    }
+
     /// The picture as interleaved full-range RGB bytes (`3 * width * height`, row-major).
     ///
     /// Conversion is by the formulas of [`SampleSpace`] in f64; a subsampled chroma sample stands for its whole
     /// block; depths above 8 bits are rounded to the nearest byte. HDR pictures are tone-mapped to SDR: light up to 87 cd/m2
     /// stays as it is, brighter light is compressed so that 1000 cd/m2 becomes white.
     pub fn to_rgb8(&self) -> Vec<u8> {
+        if let Some(rgb) = self.rgb8_as_it_is() {
+            return rgb;
+        }
         let space = SampleSpace::new(self.color, self.format.bit_depth);
         let tone_map = (self.color.transfer != Transfer::Sdr).then(|| ToneMap::new(self.color));
         let (shift_x, shift_y) = self.format.chroma_shift;

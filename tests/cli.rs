@@ -277,7 +277,7 @@ fn requests_that_make_no_sense_are_usage_errors_with_a_hint() {
         (vec!["--alpha", "1.5"], "alpha"),
         (vec!["--alpha", "nan"], "alpha"),
         (vec!["--normalize", "fixed=0"], "fixed=V"),
-        (vec!["--records", "r.txt"], ".jsonl or .csv"),
+        (vec!["--records", "r.txt"], ".jsonl, .csv or .parquet"),
         (vec!["--start", "1:99"], "no time"),
         (vec!["--start", "1"], "INPUT is a still image"),
         (vec!["--stats", output], "named twice"),

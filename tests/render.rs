@@ -35,7 +35,7 @@ fn the_same_flags_draw_the_same_file_without_the_network() {
             &["--stride", "3", "--top-k", "1", "--resize", "crop"],
         ),
         (
-            "jsonl",
+            "parquet",
             &["--class", "cup", "--class", "top1", "--contrast", "pitcher"],
         ),
         ("jsonl", &["--layer", "layer3", "--hold", "0.5"]),
@@ -163,14 +163,14 @@ fn records_of_something_else_are_refused_in_one_line() {
             "2",
         ),
         (path("missing.jsonl"), "missing.jsonl"),
-        (clip.clone(), ".jsonl or .csv"),
+        (clip.clone(), ".jsonl, .csv or .parquet"),
     ];
     for (records, hint) in cases {
         let target = path("again.mp4");
         let mut arguments = vec!["render"];
         arguments.extend(with(&[&clip, &records, &target], &[]));
         let (code, _, stderr) = run(&arguments);
-        let is_usage = hint == ".jsonl or .csv";
+        let is_usage = hint == ".jsonl, .csv or .parquet";
         assert_eq!(code, if is_usage { 2 } else { 1 }, "{stderr}");
         let errors: Vec<&str> = stderr
             .lines()

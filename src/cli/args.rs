@@ -9,9 +9,11 @@ use gradcam_video::explain::{Explainer, METHODS, Score, method_by_name};
 use gradcam_video::model::Precision;
 use gradcam_video::preprocess::ResizePolicy;
 
+use super::audit::AuditArgs;
 use super::live::LiveArgs;
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 usage; 3 finished, but some input was damaged; \
+                          4 audit findings as bad as --fail-on; \
                           130 interrupted, the output is finished and playable.";
 
 /// Show for every frame of a video where a ResNet50 looked and what it saw.
@@ -28,6 +30,8 @@ pub(super) struct Args {
 pub(super) enum Command {
     /// Show what the model sees now: of a camera, the screen, a stream
     Live(Box<LiveArgs>),
+    /// Look at a whole dataset and find what the model got right for the wrong reason
+    Audit(Box<AuditArgs>),
     /// Draw again from records, without the network: another palette, blend, layout or scale
     Render(Box<RenderArgs>),
     /// Measure how faithful explanations of images are, beside two that know nothing of the network
@@ -85,7 +89,7 @@ pub(super) struct ExplainArgs {
     pub(super) input_args: InputArgs,
     #[command(flatten)]
     pub(super) output_args: OutputArgs,
-    /// Write a header and one record per frame and class (.jsonl or .csv): target, top classes, raw heatmap
+    /// Write a header and one record per frame and class (.jsonl, .csv or .parquet): target, top classes, raw heatmap
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) records: Option<PathBuf>,
     #[command(flatten)]
@@ -217,7 +221,8 @@ pub(super) struct EvaluateArgs {
         help_heading = "Explanation"
     )]
     pub(super) resize: ResizeArg,
-    /// Boxes of the class in the images, for the pointing game and energy in box: a CSV file with the columns file,x0,y0,x1,y1 in pixels
+    /// Boxes of the class in the images, for the pointing game and energy in box: COCO .json, Pascal VOC .xml or a
+    /// folder of them, or .csv with the columns file,x0,y0,x1,y1 in pixels
     #[arg(long, value_name = "FILE", help_heading = "Explanation")]
     pub(super) boxes: Option<PathBuf>,
     /// Leave out the check with random weights, which explains everything five times more

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use gradcam_video::evaluate::boxes::Boxes;
 use gradcam_video::evaluate::plot::plot;
 use gradcam_video::evaluate::randomisation::{
     CASCADE, Explained, RandomisationScores, randomisation,
@@ -26,6 +25,7 @@ use super::args::EvaluateArgs;
 use super::config::{Question, Running, all_cores};
 use super::console::Console;
 use super::evaluation::{Evaluation, ExplainerSettings};
+use super::files::open_boxes;
 use super::interrupt;
 use super::model::{load_model, load_weights};
 use super::progress::ProgressView;
@@ -38,7 +38,7 @@ pub(super) fn run(args: EvaluateArgs) -> anyhow::Result<Outcome> {
     let running = Running::new(args.running, all_cores());
     let resize = ResizePolicy::from(args.resize);
     let question = Question::of_several(&args.method, args.score)?;
-    let boxes = args.boxes.as_deref().map(Boxes::open).transpose()?;
+    let boxes = open_boxes(args.boxes.as_deref(), console)?;
     let plot_file = args.plot.as_deref().map(|path| {
         let is_svg = path
             .extension()

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use gradcam_video::evaluate::boxes::Boxes;
 use gradcam_video::pipeline::{CancelToken, RecordsFit, Summary};
 use gradcam_video::sink::{
     FfmpegSink, FrameSink, OutputSpec, PartialFile, PictureShape, StillSink,
@@ -14,6 +15,22 @@ use super::Outcome;
 use super::config::Files;
 use super::console::Console;
 use super::results::write_stats;
+
+/// `--boxes`, if it is given.
+pub(super) fn open_boxes(
+    path: Option<&Path>,
+    console: Console,
+) -> gradcam_video::Result<Option<Boxes>> {
+    let boxes = path.map(Boxes::open).transpose()?;
+    if let Some(count) = boxes
+        .as_ref()
+        .map(Boxes::without_area)
+        .filter(|count| *count > 0)
+    {
+        console.note(&format!("{count} boxes without area are left out"));
+    }
+    Ok(boxes)
+}
 
 impl Files {
     pub(super) fn open_source(

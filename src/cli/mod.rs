@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod args;
+mod audit;
 mod bench;
 mod config;
 mod console;
@@ -34,6 +35,8 @@ enum Outcome {
     Done,
     /// Finished, but some input was damaged.
     Damaged,
+    /// Finished, and something was found that the caller does not accept.
+    Findings,
     /// Stopped on request; the output is finished and playable.
     Interrupted,
 }
@@ -43,6 +46,7 @@ impl From<Outcome> for ExitCode {
         Self::from(match outcome {
             Outcome::Done => 0,
             Outcome::Damaged => 3,
+            Outcome::Findings => 4,
             Outcome::Interrupted => 130,
         })
     }
@@ -72,6 +76,7 @@ fn run() -> ExitCode {
     let result = match args.command {
         None => config::ExplainConfig::new(args.explain).and_then(explain::run),
         Some(Command::Live(args)) => live::run(*args),
+        Some(Command::Audit(args)) => audit::run(*args),
         Some(Command::Render(args)) => config::RenderConfig::new(*args).and_then(render::run),
         Some(Command::Evaluate(args)) => evaluate::run(*args),
         Some(Command::Summary(args)) => summary::run(&args),

@@ -14,8 +14,8 @@ const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 pub(super) enum ProgressView {
     /// `-q`.
     Silent,
-    Bar(ProgressBar),
-    Plain(Mutex<Plain>),
+    Bar(ProgressBar, &'static str),
+    Plain(Mutex<Plain>, &'static str),
 }
 
 pub(super) struct Plain {
@@ -24,44 +24,66 @@ pub(super) struct Plain {
 }
 
 impl ProgressView {
-    /// Chooses by what stderr is.
+    /// Chooses by what stderr is; frames are counted.
     pub(super) fn new(is_quiet: bool, estimated_frames: Option<u64>) -> Self {
+        Self::counting(is_quiet, estimated_frames, "frames")
+    }
+
+    /// The same, where `things` are counted.
+    pub(super) fn counting(is_quiet: bool, estimated: Option<u64>, things: &'static str) -> Self {
         if is_quiet {
             return Self::Silent;
         }
         if !std::io::stderr().is_terminal() {
             let now = Instant::now();
-            return Self::Plain(Mutex::new(Plain {
+            let plain = Plain {
                 start: now,
                 last_line: now,
-            }));
+            };
+            return Self::Plain(Mutex::new(plain), things);
         }
-        let (bar, template) = match estimated_frames {
-            Some(count) => (
-                ProgressBar::new(count),
-                "{bar:30} {pos}/{len} frames  {per_sec}  ETA {eta}  {wide_msg}",
-            ),
-            None => (
-                ProgressBar::new_spinner(),
-                "{spinner} {pos} frames  {per_sec}  {wide_msg}",
-            ),
+        let bar = match estimated {
+            Some(count) => ProgressBar::new(count),
+            None => ProgressBar::no_length(),
         };
-        let style = ProgressStyle::with_template(template)
-            .unwrap_or_else(|_| ProgressStyle::default_bar())
-            .with_key(
-                "per_sec",
-                |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
-                    let _ = write!(out, "{:.1} fps", state.per_sec());
-                },
-            );
-        Self::Bar(bar.with_style(style))
+        Self::Bar(bar.with_style(style(estimated.is_some(), things)), things)
     }
 
     /// Removes the bar.
     pub(super) fn finish(&self) {
-        if let Self::Bar(bar) = self {
+        if let Self::Bar(bar, _) = self {
             bar.finish_and_clear();
         }
+    }
+}
+
+fn style(has_length: bool, things: &'static str) -> ProgressStyle {
+    let template = if has_length {
+        "{bar:30} {pos}/{len} {things}  {per_sec}  ETA {eta}  {wide_msg}"
+    } else {
+        "{spinner} {pos} {things}  {per_sec}  {wide_msg}"
+    };
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key(
+            "per_sec",
+            move |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
+                let _ = write!(out, "{:.1} {}", state.per_sec(), per_second(things));
+            },
+        )
+        .with_key(
+            "things",
+            move |_: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
+                let _ = out.write_str(things);
+            },
+        )
+}
+
+/// Unit of speed.
+fn per_second(things: &str) -> String {
+    match things {
+        "frames" => "fps".to_owned(),
+        things => format!("{things}/s"),
     }
 }
 
@@ -69,20 +91,25 @@ impl Reporter for ProgressView {
     fn frame_done(&self, progress: Progress<'_>) {
         match self {
             Self::Silent => {}
-            Self::Bar(bar) => {
-                if bar
-                    .length()
-                    .is_some_and(|length| length < progress.frames_done)
-                {
-                    bar.set_length(progress.frames_done);
+            Self::Bar(bar, things) => {
+                match (bar.length(), progress.estimated_frames) {
+                    (Some(length), _) if length < progress.frames_done => {
+                        bar.set_length(progress.frames_done);
+                    }
+                    // It was not known before.
+                    (None, Some(estimated)) => {
+                        bar.set_style(style(true, things));
+                        bar.set_length(estimated);
+                    }
+                    _ => {}
                 }
                 bar.set_position(progress.frames_done);
                 bar.set_message(progress.top_class.to_owned());
             }
-            Self::Plain(plain) => {
+            Self::Plain(plain, things) => {
                 let mut plain = plain.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(elapsed) = plain.is_due() {
-                    eprintln!("gradcam-video: {}", plain_line(progress, elapsed));
+                    eprintln!("gradcam-video: {}", plain_line(progress, elapsed, things));
                 }
             }
         }
@@ -91,11 +118,11 @@ impl Reporter for ProgressView {
     fn pass_done(&self, done: usize, total: usize) {
         match self {
             Self::Silent => {}
-            Self::Bar(bar) => {
+            Self::Bar(bar, _) => {
                 bar.set_message(format!("pass {done} of {total}"));
                 bar.tick();
             }
-            Self::Plain(plain) => {
+            Self::Plain(plain, _) => {
                 let mut plain = plain.lock().unwrap_or_else(PoisonError::into_inner);
                 if plain.is_due().is_some() {
                     eprintln!("gradcam-video: pass {done} of {total}");
@@ -116,16 +143,23 @@ impl Plain {
     }
 }
 
-fn plain_line(progress: Progress<'_>, elapsed: Duration) -> String {
+fn plain_line(progress: Progress<'_>, elapsed: Duration, things: &str) -> String {
+    let unit = per_second(things);
     let fps = progress.frames_done as f64 / elapsed.as_secs_f64().max(1e-9);
     let total = match progress.estimated_frames {
         Some(total) if total > progress.frames_done => {
             let eta_secs = (total - progress.frames_done) as f64 / fps;
-            format!("/{total} frames, {fps:.1} fps, ETA {eta_secs:.0} s")
+            format!("/{total} {things}, {fps:.1} {unit}, ETA {eta_secs:.0} s")
         }
-        _ => format!(" frames, {fps:.1} fps"),
+        _ => format!(" {things}, {fps:.1} {unit}"),
     };
-    format!("{}{total}, {}", progress.frames_done, progress.top_class)
+    let class = progress.top_class;
+    let class = if class.is_empty() {
+        String::new()
+    } else {
+        format!(", {class}")
+    };
+    format!("{}{total}{class}", progress.frames_done)
 }
 
 #[cfg(test)]
@@ -141,13 +175,24 @@ mod tests {
         };
         let elapsed = Duration::from_secs(5);
         assert_eq!(
-            plain_line(progress, elapsed),
+            plain_line(progress, elapsed, "frames"),
             "50/150 frames, 10.0 fps, ETA 10 s, cup"
         );
         let unknown = Progress {
             estimated_frames: None,
             ..progress
         };
-        assert_eq!(plain_line(unknown, elapsed), "50 frames, 10.0 fps, cup");
+        assert_eq!(
+            plain_line(unknown, elapsed, "frames"),
+            "50 frames, 10.0 fps, cup"
+        );
+        let without_class = Progress {
+            top_class: "",
+            ..unknown
+        };
+        assert_eq!(
+            plain_line(without_class, elapsed, "files"),
+            "50 files, 10.0 files/s"
+        );
     }
 }

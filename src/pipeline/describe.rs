@@ -114,15 +114,8 @@ impl Describer<'_> {
     fn peak_in_frame(&self, map: &TargetMap) -> [f64; 2] {
         let input = self.input;
         let upright = input.shape.upright(input.orientation);
-        let rect = self.resize.map_in_frame(upright, input.model_size);
-        let map = &map.heatmap;
-        let (column, row) = map.peak_cell();
-        let x = rect.x0 + (column as f64 + 0.5) / map.width as f64 * (rect.x1 - rect.x0);
-        let y = rect.y0 + (row as f64 + 0.5) / map.height as f64 * (rect.y1 - rect.y0);
-        [
-            (x / upright.width as f64).clamp(0.0, 1.0),
-            (y / upright.height as f64).clamp(0.0, 1.0),
-        ]
+        self.resize
+            .peak_in_frame(&map.heatmap, upright, input.model_size)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind};
 
 /// Shared by all threads of one run.
 #[derive(Debug)]
-pub(super) struct FirstFailure {
+pub(crate) struct FirstFailure {
     error: Mutex<Option<Error>>,
     /// Nothing is ever sent: dropping it at the first failure wakes every thread that waits.
     running: Mutex<Option<Sender<()>>>,
@@ -18,7 +18,7 @@ pub(super) struct FirstFailure {
 
 impl FirstFailure {
     /// No failure yet.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (running, stopped) = bounded(1);
         Self {
             error: Mutex::new(None),
@@ -28,13 +28,13 @@ impl FirstFailure {
     }
 
     /// Notes a failure; only the first is kept. Threads in [`receive`](Self::receive) wake up.
-    pub(super) fn record(&self, error: Error) {
+    pub(crate) fn record(&self, error: Error) {
         lock(&self.error).get_or_insert(error);
         lock(&self.running).take();
     }
 
     /// The next item; `None` when the senders are gone or another thread has failed.
-    pub(super) fn receive<T>(&self, items: &Receiver<T>) -> Option<T> {
+    pub(crate) fn receive<T>(&self, items: &Receiver<T>) -> Option<T> {
         if self.has_failed() {
             return None;
         }
@@ -45,7 +45,7 @@ impl FirstFailure {
     }
 
     /// Runs `work`; a panic in it becomes a failure.
-    pub(super) fn catch<T>(&self, thread: &str, work: impl FnOnce() -> T) -> Option<T> {
+    pub(crate) fn catch<T>(&self, thread: &str, work: impl FnOnce() -> T) -> Option<T> {
         // What a panic leaves half done is not looked at again: the run has failed.
         catch_unwind(AssertUnwindSafe(work))
             .inspect_err(|panic| self.record_panic(thread, panic.as_ref()))
@@ -67,12 +67,12 @@ impl FirstFailure {
     }
 
     /// Whether all threads should stop.
-    pub(super) fn has_failed(&self) -> bool {
+    pub(crate) fn has_failed(&self) -> bool {
         lock(&self.running).is_none()
     }
 
     /// The failure, at the end.
-    pub(super) fn into_error(self) -> Option<Error> {
+    pub(crate) fn into_error(self) -> Option<Error> {
         self.error
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner)

@@ -50,19 +50,21 @@
 
 mod cancel;
 mod describe;
-mod failure;
+pub(crate) mod failure;
 #[cfg(feature = "video")]
 pub mod live;
 mod offline;
 mod ordered;
 mod redraw;
-mod reorder;
+pub(crate) mod reorder;
 mod report;
-mod timing;
+pub(crate) mod timing;
 mod whole_video;
-mod worker;
+pub(crate) mod worker;
 
 pub use cancel::CancelToken;
+#[cfg(feature = "audit")]
+pub(crate) use offline::spawn;
 pub use offline::{Explaining, Job, Maps, Options, run};
 pub use redraw::{RecordsFit, largest_maxima};
 pub use report::{Progress, Reporter, SilentReporter, StageTime, StageTimes, Summary};

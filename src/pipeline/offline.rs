@@ -102,7 +102,7 @@ impl<'a> Explaining<'a> {
     }
 
     /// Frames that are explained at once.
-    fn frames_at_once(&self) -> usize {
+    pub(crate) fn frames_at_once(&self) -> usize {
         if self.makes_many_passes() {
             1
         } else {
@@ -345,7 +345,7 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
 }
 
 /// Starts a named thread whose panic becomes a failure; a thread that cannot start is one too.
-fn spawn<'scope, T: Send + 'scope>(
+pub(crate) fn spawn<'scope, T: Send + 'scope>(
     scope: &'scope thread::Scope<'scope, '_>,
     name: &str,
     failure: &'scope FirstFailure,

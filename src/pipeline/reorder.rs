@@ -6,14 +6,14 @@ use crate::frame::FrameIndex;
 
 /// Holds items back until all earlier ones have come. Its size is bounded by the number of frames in flight.
 #[derive(Debug)]
-pub(super) struct Reorder<T> {
+pub(crate) struct Reorder<T> {
     next: u64,
     waiting: BTreeMap<u64, T>,
 }
 
 impl<T> Reorder<T> {
     /// Expects frame 0 first.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             next: 0,
             waiting: BTreeMap::new(),
@@ -21,12 +21,12 @@ impl<T> Reorder<T> {
     }
 
     /// Takes an item in.
-    pub(super) fn insert(&mut self, index: FrameIndex, item: T) {
+    pub(crate) fn insert(&mut self, index: FrameIndex, item: T) {
         self.waiting.insert(index.0, item);
     }
 
     /// The next item in order, if it is there.
-    pub(super) fn pop(&mut self) -> Option<T> {
+    pub(crate) fn pop(&mut self) -> Option<T> {
         let item = self.waiting.remove(&self.next)?;
         self.next += 1;
         Some(item)

@@ -12,7 +12,7 @@ pub(super) fn thread_cpu_ms() -> f64 {
 }
 
 /// CPU time used so far by all threads of this process, in seconds.
-pub(super) fn process_cpu_secs() -> f64 {
+pub(crate) fn process_cpu_secs() -> f64 {
     milliseconds(ClockId::ProcessCPUTime) / 1e3
 }
 
@@ -22,7 +22,7 @@ fn milliseconds(clock: ClockId) -> f64 {
 }
 
 /// The largest resident memory of this process so far in MiB, 0 where the system does not tell.
-pub(super) fn peak_rss_mb() -> f64 {
+pub(crate) fn peak_rss_mb() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     status
         .lines()

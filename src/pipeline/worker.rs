@@ -59,12 +59,7 @@ impl Worker<'_> {
         times: &mut StageTimes,
         failure: &FirstFailure,
     ) {
-        // One frame per thread is faster than several threads per frame: what the model would spread over rayon's pool stays on
-        // this thread. If that cannot be had, the work is only slower.
-        let _this_thread = rayon::ThreadPoolBuilder::new()
-            .num_threads(1)
-            .use_current_thread()
-            .build();
+        let _this_thread = keep_work_on_this_thread();
         let mut preprocessor = Preprocessor::new(self.resize, self.explaining.model.spec())
             .with_pixel_aspect(self.pixel_aspect);
         while let Some(frame) = times.preprocess.wait(|| failure.receive(frames)) {
@@ -131,16 +126,26 @@ impl Worker<'_> {
     }
 }
 
+/// Until it is dropped, what the model would spread over rayon's pool stays on this thread: one frame per thread is faster than several
+/// threads per frame. If that cannot be had, the work is only slower.
+pub(crate) fn keep_work_on_this_thread() -> Option<rayon::ThreadPool> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .use_current_thread()
+        .build()
+        .ok()
+}
+
 /// Explains with progress, and stops when asked to.
 #[derive(Clone, Copy)]
-pub(super) struct Asked<'a> {
-    pub(super) explaining: &'a Explaining<'a>,
-    pub(super) reporter: &'a dyn Reporter,
-    pub(super) cancel: &'a CancelToken,
+pub(crate) struct Asked<'a> {
+    pub(crate) explaining: &'a Explaining<'a>,
+    pub(crate) reporter: &'a dyn Reporter,
+    pub(crate) cancel: &'a CancelToken,
 }
 
 impl Asked<'_> {
-    pub(super) fn explain(
+    pub(crate) fn explain(
         self,
         explainer: &dyn Explainer,
         input: &ModelInput,

@@ -117,6 +117,46 @@ impl Preprocessor {
         Ok(ModelInput { size, values })
     }
 
+    /// The upright picture as interleaved R, G, B bytes, resized to `width` x `height` pixels (upright, too), all of it, with the filter and
+    /// the tone mapping of [`run`](Self::run). Returns `3 * width * height` bytes.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    #[cfg(feature = "audit")]
+    pub(crate) fn small_rgb(
+        &mut self,
+        picture: &Picture,
+        orientation: Orientation,
+        (width, height): (usize, usize),
+    ) -> Result<Vec<u8>> {
+        let (coded_width, coded_height) = orientation.upright_size(width, height);
+        let mut planes = Vec::with_capacity(3);
+        for plane in &picture.planes {
+            let whole = RectInFrame {
+                x0: 0.0,
+                y0: 0.0,
+                x1: plane.width as f64,
+                y1: plane.height as f64,
+            };
+            let depth = picture.format.bit_depth;
+            planes.push(self.resize(plane, depth, whole, coded_width, coded_height)?);
+        }
+        let mut rgb = to_rgb(picture, &planes);
+        if picture.color.transfer != Transfer::Sdr {
+            self.map_tones(picture.color, &mut rgb);
+        }
+        let [red, green, blue] = rgb;
+        let pixels: Vec<[u8; 3]> = red
+            .into_iter()
+            .zip(green)
+            .zip(blue)
+            .map(|((red, green), blue)| [red, green, blue].map(|value| value.round() as u8))
+            .collect();
+        Ok(orientation
+            .to_upright(&pixels, coded_width, coded_height)
+            .concat())
+    }
+
     /// Turns HDR signals of this colour, in 0..=255, into SDR ones.
     fn map_tones(&mut self, color: ColorSpec, [red, green, blue]: &mut [Vec<f32>; 3]) {
         let current = self.tone_map.take().filter(|map| map.color() == color);

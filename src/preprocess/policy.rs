@@ -1,6 +1,7 @@
 //! How a frame of any shape becomes the model's square, and where the square lies in the frame.
 
 use crate::frame::{FrameShape, RectInFrame};
+use crate::heatmap::Heatmap;
 
 /// How a frame of any shape becomes the model's square.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -91,6 +92,18 @@ impl ResizePolicy {
         let (x0, x1) = span(source.x0, source.x1, left, inner_width);
         let (y0, y1) = span(source.y0, source.y1, top, inner_height);
         RectInFrame { x0, y0, x1, y1 }
+    }
+
+    /// Centre of a map's strongest cell: x and y as fractions of the frame, the nearest place of the frame if the cell lies outside.
+    pub fn peak_in_frame(self, map: &Heatmap, frame: FrameShape, size: usize) -> [f64; 2] {
+        let rect = self.map_in_frame(frame, size);
+        let (column, row) = map.peak_cell();
+        let x = rect.x0 + (column as f64 + 0.5) / map.width as f64 * (rect.x1 - rect.x0);
+        let y = rect.y0 + (row as f64 + 0.5) / map.height as f64 * (rect.y1 - rect.y0);
+        [
+            (x / frame.width as f64).clamp(0.0, 1.0),
+            (y / frame.height as f64).clamp(0.0, 1.0),
+        ]
     }
 }
 

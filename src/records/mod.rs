@@ -1,9 +1,22 @@
 //! Records: one line per frame and target with what the model saw, its raw map included. Nothing in them depends on timing or on the
 //! number of workers. What is drawn is drawn from them, so that `render` can draw it again.
 
+#[cfg(feature = "parquet")]
+pub(crate) mod columns;
+#[cfg(feature = "parquet")]
+mod parquet_pages;
+#[cfg(feature = "parquet")]
+mod parquet_reader;
+#[cfg(feature = "parquet")]
+mod parquet_rows;
+#[cfg(feature = "parquet")]
+mod parquet_writer;
 mod reader;
 #[cfg(test)]
 mod test_output;
+#[cfg(test)]
+#[cfg(feature = "parquet")]
+mod test_parquet;
 mod writer;
 
 pub use reader::RecordsReader;
@@ -152,21 +165,34 @@ pub enum RecordsFormat {
     Jsonl,
     /// Comma-separated values: the header as a comment line, lists as JSON in a cell.
     Csv,
+    /// Parquet: the header as JSON in the file's metadata, lists as lists. Such a file is complete, and can be read, only once it is finished.
+    #[cfg(feature = "parquet")]
+    Parquet,
 }
 
 impl RecordsFormat {
     /// By the file's extension.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`] if it is another than `.jsonl` or `.csv`.
+    /// [`ErrorKind::InvalidArgument`] if it is another than `.jsonl`, `.csv` or `.parquet`, or this program was built without Parquet.
     pub fn of_path(path: &Path) -> Result<Self> {
         let extension = path.extension().and_then(|extension| extension.to_str());
         match extension.unwrap_or_default().to_ascii_lowercase().as_str() {
             "jsonl" => Ok(Self::Jsonl),
             "csv" => Ok(Self::Csv),
+            #[cfg(feature = "parquet")]
+            "parquet" => Ok(Self::Parquet),
+            #[cfg(not(feature = "parquet"))]
+            "parquet" => {
+                let message = format!(
+                    "records {}: this program was built without Parquet (feature parquet)",
+                    path.display()
+                );
+                Err(Error::new(ErrorKind::InvalidArgument, message))
+            }
             _ => {
                 let message = format!(
-                    "records {}: the extension must be .jsonl or .csv",
+                    "records {}: the extension must be .jsonl, .csv or .parquet",
                     path.display()
                 );
                 Err(Error::new(ErrorKind::InvalidArgument, message))
@@ -176,13 +202,13 @@ impl RecordsFormat {
 }
 
 /// A map as a list of rows; a value that is no number is `null`.
-mod rows {
+pub(crate) mod rows {
     use serde::de::Error as _;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     use crate::heatmap::Heatmap;
 
-    pub(super) fn serialize<S: Serializer>(
+    pub(crate) fn serialize<S: Serializer>(
         map: &Heatmap,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
@@ -190,7 +216,7 @@ mod rows {
         rows.serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Heatmap, D::Error> {
         let rows = Vec::<Vec<Option<f32>>>::deserialize(deserializer)?;
@@ -204,5 +230,26 @@ mod rows {
             height,
             values: values.map(|value| value.unwrap_or(f32::NAN)).collect(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_extension_tells_the_format() {
+        let of = |name: &str| RecordsFormat::of_path(name.as_ref());
+        assert_eq!(of("a.JSONL").unwrap(), RecordsFormat::Jsonl);
+        assert_eq!(of("a.csv").unwrap(), RecordsFormat::Csv);
+        #[cfg(feature = "parquet")]
+        assert_eq!(of("a.parquet").unwrap(), RecordsFormat::Parquet);
+        #[cfg(not(feature = "parquet"))]
+        {
+            let line = of("a.parquet").unwrap_err().one_line();
+            assert!(line.ends_with("was built without Parquet (feature parquet)"));
+        }
+        let line = of("a.txt").unwrap_err().one_line();
+        assert!(line.contains("must be .jsonl, .csv or .parquet"), "{line}");
     }
 }

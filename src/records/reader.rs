@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+#[cfg(feature = "parquet")]
+use super::parquet_reader::{NEEDS_FILE, ParquetRecords};
 use super::writer::CSV_COLUMNS;
 use super::{Flag, Record, RecordTarget, RecordsFormat, RecordsHeader};
 use crate::error::{Error, ErrorKind, Result};
@@ -18,7 +20,7 @@ pub struct RecordsReader {
     name: String,
     header: RecordsHeader,
     records: Records,
-    /// Lines read so far, for messages.
+    /// Lines (in Parquet, records) read so far, for messages.
     line: u64,
     /// The first record of the frame after the last one that was read.
     next: Option<Record>,
@@ -32,6 +34,8 @@ pub struct RecordsReader {
 enum Records {
     Jsonl(Box<dyn BufRead + Send>),
     Csv(Box<csv::StringRecordsIntoIter<Rationed>>, Ration),
+    #[cfg(feature = "parquet")]
+    Parquet(Box<ParquetRecords>),
 }
 
 /// How many bytes may still be read until the next row: the parser itself takes rows of any length.
@@ -74,49 +78,77 @@ impl RecordsReader {
             let message = format!("cannot read records {name}");
             Error::caused_by(ErrorKind::Input, message, error)
         })?;
-        Self::new(Box::new(BufReader::new(file)), format, &name)
+        Self::from_file(file, format, &name)
+    }
+
+    /// Reads the header from an open file; Parquet is read whole, for its checksum. `name` is used in errors.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`] if reading fails or there is no header.
+    pub fn from_file(file: File, format: RecordsFormat, name: &str) -> Result<Self> {
+        #[cfg(feature = "parquet")]
+        if format == RecordsFormat::Parquet {
+            let (header, records) = ParquetRecords::open(file).map_err(|cause| {
+                let message = format!("cannot read records {name}");
+                Error::caused_by(ErrorKind::Input, message, cause)
+            })?;
+            let records = Records::Parquet(Box::new(records));
+            return Ok(Self::with_header(name, header, records, 0));
+        }
+        Self::new(Box::new(BufReader::new(file)), format, name)
     }
 
     /// Reads the header. `name` is used in errors.
     ///
     /// # Errors
-    /// [`ErrorKind::Input`] if reading fails or there is no header.
+    /// [`ErrorKind::Input`] if reading fails or there is no header, and for Parquet, which is read from its end: that takes
+    /// [`open`](Self::open) or [`from_file`](Self::from_file).
     pub fn new(
         mut input: Box<dyn BufRead + Send>,
         format: RecordsFormat,
         name: &str,
     ) -> Result<Self> {
+        let is_csv = match format {
+            RecordsFormat::Jsonl => false,
+            RecordsFormat::Csv => true,
+            #[cfg(feature = "parquet")]
+            RecordsFormat::Parquet => {
+                let message = format!("cannot read records {name}: {NEEDS_FILE}");
+                return Err(Error::new(ErrorKind::Input, message));
+            }
+        };
         let first = read_line(&mut input).map_err(|cause| bad_line(name, 1, cause))?;
         let first = first.unwrap_or_default();
-        let text = match format {
-            RecordsFormat::Jsonl => first.as_str(),
-            RecordsFormat::Csv => first.strip_prefix("# ").unwrap_or_default(),
+        let text = if is_csv {
+            first.strip_prefix("# ").unwrap_or_default()
+        } else {
+            first.as_str()
         };
         let header: RecordsHeader = serde_json::from_str(text)
             .map_err(without_position)
             .map_err(|cause| bad_line(name, 1, format!("no header of records: {cause}")))?;
-        let mut line = 1;
-        let records = match format {
-            RecordsFormat::Jsonl => Records::Jsonl(input),
-            RecordsFormat::Csv => {
-                let ration = Ration::default();
-                ration.renew();
-                let input = Rationed {
-                    input,
-                    ration: ration.clone(),
-                };
-                let mut reader = csv::Reader::from_reader(input);
-                let columns = reader.headers().map_err(|error| bad_line(name, 2, error))?;
-                if columns != CSV_COLUMNS.as_slice() {
-                    let expected = CSV_COLUMNS.join(",");
-                    let cause = format!("the columns must be {expected}");
-                    return Err(bad_line(name, 2, cause));
-                }
-                line = 2;
-                Records::Csv(Box::new(reader.into_records()), ration)
-            }
+        if !is_csv {
+            return Ok(Self::with_header(name, header, Records::Jsonl(input), 1));
+        }
+        let ration = Ration::default();
+        ration.renew();
+        let input = Rationed {
+            input,
+            ration: ration.clone(),
         };
-        Ok(Self {
+        let mut reader = csv::Reader::from_reader(input);
+        let columns = reader.headers().map_err(|error| bad_line(name, 2, error))?;
+        if columns != CSV_COLUMNS.as_slice() {
+            let expected = CSV_COLUMNS.join(",");
+            let cause = format!("the columns must be {expected}");
+            return Err(bad_line(name, 2, cause));
+        }
+        let rows = Records::Csv(Box::new(reader.into_records()), ration);
+        Ok(Self::with_header(name, header, rows, 2))
+    }
+
+    fn with_header(name: &str, header: RecordsHeader, records: Records, line: u64) -> Self {
+        Self {
             name: name.to_owned(),
             header,
             records,
@@ -125,7 +157,7 @@ impl RecordsReader {
             peeked: None,
             targets: None,
             most_top: usize::MAX,
-        })
+        }
     }
 
     /// What the file says of the run that wrote it.
@@ -146,7 +178,7 @@ impl RecordsReader {
         let frame = self.next_frame()?;
         let count = frame.len();
         if count == 0 {
-            return Err(bad_line(&self.name, self.line, "there is no record"));
+            return Err(self.bad_place("there is no record"));
         }
         self.peeked = Some(frame);
         Ok(count)
@@ -179,7 +211,7 @@ impl RecordsReader {
         let targets = *self.targets.get_or_insert(frame.len());
         if !frame.is_empty() && frame.len() != targets {
             let cause = format!("a frame has {} records, the first {targets}", frame.len());
-            return Err(bad_line(&self.name, self.line, cause));
+            return Err(self.bad_place(cause));
         }
         Ok(frame)
     }
@@ -200,10 +232,25 @@ impl RecordsReader {
                     Some(Err(error)) => Err(error.to_string()),
                 }
             }
+            #[cfg(feature = "parquet")]
+            Records::Parquet(rows) => match rows.next() {
+                Ok(None) => return Ok(None),
+                Ok(Some(record)) => Ok(record),
+                Err(cause) => Err(cause),
+            },
         };
-        let mut record = record.map_err(|cause| bad_line(&self.name, self.line, cause))?;
+        let mut record = record.map_err(|cause| self.bad_place(cause))?;
         record.top.truncate(self.most_top);
         Ok(Some(record))
+    }
+
+    fn bad_place(&self, cause: impl ToString) -> Error {
+        let unit = match &self.records {
+            #[cfg(feature = "parquet")]
+            Records::Parquet(_) => "record",
+            _ => "line",
+        };
+        bad_place(&self.name, &format!("{unit} {}", self.line), cause)
     }
 }
 
@@ -270,18 +317,19 @@ fn json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_str(text).map_err(|error| format!("{text:?}: {}", without_position(error)))
 }
 
-fn flag(name: &str) -> Result<Flag, String> {
+pub(super) fn flag(name: &str) -> Result<Flag, String> {
     let found = Flag::ALL.into_iter().find(|flag| flag.name() == name);
     found.ok_or_else(|| format!("unknown flag {name:?}"))
 }
 
 fn bad_line(name: &str, line: u64, cause: impl ToString) -> Error {
+    bad_place(name, &format!("line {line}"), cause)
+}
+
+fn bad_place(name: &str, place: &str, cause: impl ToString) -> Error {
     let cause = cause.to_string().replace('\n', " ");
-    Error::caused_by(
-        ErrorKind::Input,
-        format!("cannot read records {name}, line {line}"),
-        cause,
-    )
+    let message = format!("cannot read records {name}, {place}");
+    Error::caused_by(ErrorKind::Input, message, cause)
 }
 
 #[cfg(test)]

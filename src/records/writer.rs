@@ -4,6 +4,8 @@ use std::io::Write;
 
 use serde::Serialize;
 
+#[cfg(feature = "parquet")]
+use super::parquet_writer::ParquetRecordsWriter;
 use super::{Record, RecordsFormat, RecordsHeader};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::FrameIndex;
@@ -17,6 +19,8 @@ pub struct RecordsWriter {
 enum Output {
     Jsonl(Box<dyn Write + Send>),
     Csv(Box<csv::Writer<Box<dyn Write + Send>>>),
+    #[cfg(feature = "parquet")]
+    Parquet(Box<ParquetRecordsWriter>),
 }
 
 impl RecordsWriter {
@@ -30,19 +34,24 @@ impl RecordsWriter {
         name: &str,
         header: &RecordsHeader,
     ) -> Result<Self> {
-        let written = match format {
-            RecordsFormat::Jsonl => writeln!(output, "{}", to_json(header)?),
-            RecordsFormat::Csv => writeln!(output, "# {}", to_json(header)?),
-        };
-        written.map_err(|error| write_error(name, error))?;
+        let header = to_json(header)?;
         let output = match format {
-            RecordsFormat::Jsonl => Output::Jsonl(output),
+            RecordsFormat::Jsonl => {
+                writeln!(output, "{header}").map_err(|error| write_error(name, error))?;
+                Output::Jsonl(output)
+            }
             RecordsFormat::Csv => {
+                writeln!(output, "# {header}").map_err(|error| write_error(name, error))?;
                 let mut writer = csv::Writer::from_writer(output);
                 writer
                     .write_record(CSV_COLUMNS)
                     .map_err(|error| write_error(name, error))?;
                 Output::Csv(Box::new(writer))
+            }
+            #[cfg(feature = "parquet")]
+            RecordsFormat::Parquet => {
+                let writer = ParquetRecordsWriter::new(output, header);
+                Output::Parquet(Box::new(writer.map_err(|error| write_error(name, error))?))
             }
         };
         Ok(Self {
@@ -62,6 +71,8 @@ impl RecordsWriter {
                     writeln!(output, "{}", to_json(record)?).map_err(Into::into)
                 }
                 Output::Csv(writer) => writer.write_record(csv_cells(record)?).map_err(Into::into),
+                #[cfg(feature = "parquet")]
+                Output::Parquet(writer) => writer.write(record),
             };
         written.map_err(|error| {
             let frame = FrameIndex(record.frame);
@@ -69,16 +80,19 @@ impl RecordsWriter {
         })
     }
 
-    /// Flushes what is buffered.
+    /// Writes and flushes what is buffered; only this completes a Parquet file.
     ///
     /// # Errors
     /// [`ErrorKind::Output`] if writing fails.
     pub fn finish(&mut self) -> Result<()> {
-        match &mut self.output {
-            Output::Jsonl(output) => output.flush(),
-            Output::Csv(writer) => writer.flush(),
-        }
-        .map_err(|error| write_error(&self.name, error))
+        let finished: std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> =
+            match &mut self.output {
+                Output::Jsonl(output) => output.flush().map_err(Into::into),
+                Output::Csv(writer) => writer.flush().map_err(Into::into),
+                #[cfg(feature = "parquet")]
+                Output::Parquet(writer) => writer.finish(),
+            };
+        finished.map_err(|error| write_error(&self.name, error))
     }
 }
 

@@ -12,6 +12,8 @@ pub use damage::Damage;
 pub use device::{Device, Region, cameras, parse_size};
 #[cfg(feature = "video")]
 pub use ffmpeg::{CopiedStream, FfmpegSource, StreamTemplate};
+#[cfg(feature = "audit")]
+pub(crate) use still::read_image_file;
 pub use still::{StillSource, is_still_image, is_still_image_name};
 
 use std::fmt;

@@ -62,14 +62,17 @@ impl StillSource {
     /// # Errors
     /// [`ErrorKind::Input`] if the file cannot be read, is no image, is damaged or too large.
     pub fn open(path: &Path) -> Result<Self> {
-        let name = path.display();
-        let failed = |cause: String| {
-            Error::caused_by(ErrorKind::Input, format!("cannot read image {name}"), cause)
-        };
-        let bytes = read_file(path).map_err(failed)?;
+        let bytes = read_image_file(path)?;
+        Self::from_bytes(&bytes, path)
+    }
+
+    /// Decodes the image in `bytes`, the contents of the file at `path`, as [`open`](Self::open) does.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`] if they are no image, or one that is damaged or too large.
+    pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self> {
         let mut notices = Vec::new();
-        let image = decode(&bytes).map_err(failed)?;
-        drop(bytes);
+        let image = decode(bytes).map_err(|cause| cannot_read(path, cause))?;
         let image = flatten(image, &mut notices);
         let (width, height) = (image.width() as usize, image.height() as usize);
         let picture = Picture::from_rgb8(width, height, image.as_raw());
@@ -116,6 +119,19 @@ impl FrameSource for StillSource {
     fn finish(&mut self) -> SourceEnd {
         SourceEnd::default()
     }
+}
+
+/// The contents of a file of a size that an image may have.
+///
+/// # Errors
+/// [`ErrorKind::Input`] if it cannot be read, is empty or too large.
+pub(crate) fn read_image_file(path: &Path) -> Result<Vec<u8>> {
+    read_file(path).map_err(|cause| cannot_read(path, cause))
+}
+
+fn cannot_read(path: &Path, cause: String) -> Error {
+    let message = format!("cannot read image {}", path.display());
+    Error::caused_by(ErrorKind::Input, message, cause)
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, String> {

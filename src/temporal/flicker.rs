@@ -30,7 +30,8 @@ impl Flicker {
     }
 }
 
-fn change(last: Option<&NormalizedHeatmap>, map: Option<&NormalizedHeatmap>) -> f64 {
+/// Mean absolute difference of two maps, in 0..=1; a plain frame counts as a map of zeros.
+pub(crate) fn change(last: Option<&NormalizedHeatmap>, map: Option<&NormalizedHeatmap>) -> f64 {
     let mean = |values: &mut dyn Iterator<Item = f32>, count: usize| {
         values.map(f64::from).sum::<f64>() / count.max(1) as f64
     };

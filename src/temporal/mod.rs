@@ -11,6 +11,8 @@ use std::collections::VecDeque;
 
 pub(crate) use cuts::SceneCuts;
 pub use cuts::Thumbnail;
+#[cfg(feature = "audit")]
+pub(crate) use flicker::change;
 pub use hold::Hold;
 
 use self::flicker::Flicker;

@@ -81,7 +81,7 @@ pub(in super::super) struct LiveArgs {
     /// Record what is shown, without sound; the extension chooses the container
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) record: Option<OsString>,
-    /// Write a header and one record per picture and class (.jsonl or .csv); times are those of capture
+    /// Write a header and one record per picture and class (.jsonl, .csv or .parquet); times are those of capture
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) records: Option<PathBuf>,
     #[command(flatten)]

@@ -1,0 +1,313 @@
+//! The report's folder: what is in it while an audit goes on, and when it is finished.
+//!
+//! ```text
+//! journal/       begun.json (what the audit depends on), 0001.jsonl, ...; gone when a whole audit is finished
+//! thumbs/        evidence pictures
+//! records.parquet, findings.json, report.html
+//! manifest.json  written last: the audit is finished
+//! ```
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::manifest::Manifest;
+use super::settings::{AuditSettings, Shard};
+use super::thumb::THUMBS;
+use crate::error::{Error, ErrorKind, Result};
+use crate::sink::PartialFile;
+
+const JOURNAL: &str = "journal";
+const BEGUN: &str = "begun.json";
+pub(super) const MANIFEST: &str = "manifest.json";
+pub(super) const RECORDS: &str = "records.parquet";
+pub(super) const FINDINGS: &str = "findings.json";
+pub(super) const REPORT: &str = "report.html";
+
+/// What a run begins with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Begun {
+    pub(super) settings: AuditSettings,
+    pub(super) shard: Option<Shard>,
+}
+
+/// A report's folder in which this process works, and no other.
+#[derive(Debug)]
+pub(super) struct ReportFolder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl ReportFolder {
+    /// Makes the folder, or empties one that holds a report if `overwrite` is set.
+    pub(super) fn create(path: &Path, begun: &Begun, overwrite: bool) -> Result<Self> {
+        let failed = |error: io::Error| cannot_write(path, error);
+        fs::create_dir_all(path).map_err(failed)?;
+        // Before anything is looked at: another run may be at it.
+        let lock = lock(path)?;
+        let is_empty = fs::read_dir(path).map_err(failed)?.next().is_none();
+        if !is_empty && !is_stillborn(path) {
+            if !holds_report(path) {
+                let cause = "it is not empty, and what is in it is no report";
+                return Err(failed(io::Error::other(cause)));
+            }
+            if !overwrite {
+                let cause = "it holds a report already, use -y to overwrite it, or --resume to go on with an audit";
+                return Err(failed(io::Error::other(cause)));
+            }
+            clear(path).map_err(failed)?;
+        }
+        let journal = path.join(JOURNAL);
+        let write = || -> io::Result<()> {
+            fs::create_dir_all(&journal)?;
+            let text = serde_json::to_string_pretty(begun)? + "\n";
+            let file =
+                PartialFile::create(&journal.join(BEGUN), true, None).map_err(io::Error::other)?;
+            fs::write(file.path(), text)?;
+            file.commit().map_err(io::Error::other)
+        };
+        write().map_err(failed)?;
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    /// Goes on in a folder whose audit is not finished.
+    pub(super) fn resume(path: &Path, begun: &Begun) -> Result<Self> {
+        let lock = lock(path)?;
+        let before = read_begun(path)?;
+        if let Some(difference) = difference(&before, begun) {
+            let message = format!(
+                "cannot go on with {}: it was begun with {difference}",
+                path.display()
+            );
+            return Err(Error::new(ErrorKind::InvalidArgument, message));
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn journal(&self) -> PathBuf {
+        self.path.join(JOURNAL)
+    }
+
+    /// Removes what only an audit that goes on needs.
+    pub(super) fn remove_journal(&self) -> Result<()> {
+        fs::remove_dir_all(self.journal()).map_err(|error| cannot_write(&self.path, error))
+    }
+}
+
+/// The segments' folder of a report that is merged.
+pub(super) fn journal_of(path: &Path) -> PathBuf {
+    path.join(JOURNAL)
+}
+
+/// Whether an audit was begun here and is not finished.
+pub(super) fn is_begun(path: &Path) -> bool {
+    !is_stillborn(path) && path.join(JOURNAL).join(BEGUN).exists() && !path.join(MANIFEST).exists()
+}
+
+/// Whether a folder is ours.
+fn holds_report(path: &Path) -> bool {
+    matches!(Manifest::read(path), Ok(Some(_))) || read_begun(path).is_ok()
+}
+
+/// Whether a run died here before it had begun: there is nothing but a journal without a beginning and without records.
+fn is_stillborn(path: &Path) -> bool {
+    let names = |folder: &Path| -> Vec<std::ffi::OsString> {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name()).collect()
+    };
+    let in_journal = names(&path.join(JOURNAL));
+    names(path) == [JOURNAL]
+        && read_begun(path).is_err()
+        && in_journal
+            .iter()
+            .all(|name| name.to_string_lossy().starts_with(BEGUN))
+}
+
+/// What a run in this folder began with.
+pub(super) fn read_begun(path: &Path) -> Result<Begun> {
+    let file = path.join(JOURNAL).join(BEGUN);
+    let read = || -> io::Result<Begun> { Ok(serde_json::from_slice(&fs::read(&file)?)?) };
+    read().map_err(|error| {
+        Error::caused_by(
+            ErrorKind::Input,
+            format!("cannot read {}", file.display()),
+            error,
+        )
+    })
+}
+
+/// Removes what we made and nothing else. The manifest goes first: what is left is not finished.
+fn clear(path: &Path) -> io::Result<()> {
+    for name in [MANIFEST, RECORDS, FINDINGS, REPORT] {
+        match fs::remove_file(path.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    for name in [THUMBS, JOURNAL] {
+        match fs::remove_dir_all(path.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Keeps other runs off, for as long as the file is held.
+fn lock(path: &Path) -> Result<File> {
+    // A folder can be opened and locked like a file.
+    let folder = File::open(path).map_err(|error| cannot_write(path, error))?;
+    match folder.try_lock() {
+        // Some network file systems know no locks.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(folder),
+        Err(TryLockError::WouldBlock) => Err(cannot_write(
+            path,
+            io::Error::other("another run is writing it"),
+        )),
+    }
+}
+
+/// The first thing in which two runs differ.
+pub(super) fn difference(before: &Begun, now: &Begun) -> Option<String> {
+    let values = |begun: &Begun| serde_json::to_value(begun).unwrap_or_default();
+    let (before, now) = (values(before), values(now));
+    if before["shard"] != now["shard"] {
+        let shard = &before["shard"];
+        return Some(match shard.is_null() {
+            true => "no --shard".to_owned(),
+            false => format!("--shard {}/{}", shard["number"], shard["count"]),
+        });
+    }
+    let before = before["settings"].as_object()?;
+    let other = before
+        .iter()
+        .find(|(name, value)| now["settings"][name.as_str()] != **value);
+    other.map(|(name, value)| format!("{name} {value}, not {}", now["settings"][name.as_str()]))
+}
+
+fn cannot_write(path: &Path, error: io::Error) -> Error {
+    Error::caused_by(
+        ErrorKind::Output,
+        format!("cannot write the report {}", path.display()),
+        error,
+    )
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::audit) fn begun() -> Begun {
+        Begun {
+            settings: AuditSettings {
+                version: "1".into(),
+                dataset: "/data".into(),
+                weights_sha256: "00".into(),
+                method: "gradcam".into(),
+                layer: "layer4".into(),
+                score: "logit".into(),
+                samples: None,
+                seed: 0,
+                resize: "stretch".into(),
+                precision: "f32".into(),
+                top_k: 5,
+                sample_fps: 1.0,
+                deinterlace: false,
+                labels: "folders".into(),
+                boxes: None,
+            },
+            shard: None,
+        }
+    }
+
+    fn line<T: std::fmt::Debug>(result: Result<T>) -> String {
+        result.unwrap_err().one_line()
+    }
+
+    #[test]
+    fn only_reports_are_overwritten_and_only_when_asked() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("a/report");
+        let folder = ReportFolder::create(&path, &begun(), false).unwrap();
+        fs::write(folder.path().join("mine.txt"), "keep").unwrap();
+        assert!(
+            line(ReportFolder::create(&path, &begun(), true))
+                .ends_with("another run is writing it")
+        );
+        drop(folder);
+        assert!(
+            line(ReportFolder::create(&path, &begun(), false))
+                .contains("use -y to overwrite it, or --resume")
+        );
+        ReportFolder::create(&path, &begun(), true).unwrap();
+        let webapp = parent.path().join("webapp");
+        fs::create_dir_all(webapp.join(THUMBS)).unwrap();
+        fs::write(webapp.join(MANIFEST), "{}").unwrap();
+        let said = line(ReportFolder::create(&webapp, &begun(), true));
+        assert!(said.ends_with("what is in it is no report"), "{said}");
+        assert!(webapp.join(THUMBS).exists());
+        assert_eq!(fs::read(path.join("mine.txt")).unwrap(), b"keep");
+        let other = parent.path().join("photos");
+        fs::create_dir(&other).unwrap();
+        fs::write(other.join("a.jpg"), "x").unwrap();
+        assert!(
+            line(ReportFolder::create(&other, &begun(), true))
+                .ends_with("what is in it is no report")
+        );
+        assert!(
+            line(ReportFolder::create(&other.join("a.jpg"), &begun(), true))
+                .starts_with("cannot write the report")
+        );
+    }
+
+    #[test]
+    fn a_run_that_died_before_it_had_begun_is_not_in_the_way() {
+        let parent = tempfile::tempdir().unwrap();
+        for begun_so_far in [None, Some("")] {
+            let path = parent.path().join("report");
+            fs::create_dir_all(path.join(JOURNAL)).unwrap();
+            if let Some(text) = begun_so_far {
+                fs::write(path.join(JOURNAL).join(BEGUN), text).unwrap();
+            }
+            assert!(!is_begun(&path));
+            ReportFolder::create(&path, &begun(), false).unwrap();
+            assert!(is_begun(&path));
+            fs::remove_dir_all(&path).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_run_goes_on_only_as_it_was_begun() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("report");
+        drop(ReportFolder::create(&path, &begun(), false).unwrap());
+        ReportFolder::resume(&path, &begun()).unwrap();
+        let mut other = begun();
+        other.settings.method = "rise".into();
+        let said = line(ReportFolder::resume(&path, &other));
+        assert!(
+            said.ends_with("it was begun with method \"gradcam\", not \"rise\""),
+            "{said}"
+        );
+        let mut other = begun();
+        other.shard = Some(Shard {
+            number: 1,
+            count: 2,
+        });
+        assert!(
+            line(ReportFolder::resume(&path, &other)).ends_with("it was begun with no --shard")
+        );
+    }
+}
