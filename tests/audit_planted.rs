@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
+#[allow(dead_code, reason = "the example prints figures, too")]
+#[path = "tools/planted/mod.rs"]
+mod planted;
 #[path = "common/report_checks/mod.rs"]
 mod report_checks;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use common::browser::{self, Browser};
 use common::{file, run};
@@ -16,15 +18,7 @@ use serde_json::Value;
 
 /// What `scripts/make_planted_dataset.sh` makes.
 fn planted(folder: &Path) -> Value {
-    let program = Path::new(env!("CARGO_BIN_EXE_gradcam-video")).with_file_name("examples");
-    let program = program.join("planted_dataset");
-    let made = Command::new(&program).arg(file(".")).arg(folder).output();
-    let made = made.unwrap_or_else(|error| panic!("{}: {error}", program.display()));
-    assert!(
-        made.status.success(),
-        "{}",
-        String::from_utf8_lossy(&made.stderr)
-    );
+    planted::write_dataset(&file("."), folder).unwrap();
     serde_json::from_slice(&fs::read(folder.join("truth.json")).unwrap()).unwrap()
 }
 

@@ -103,8 +103,7 @@ fn is_hidden(entry: &DirEntry) -> bool {
 
 /// Whether a folder holds the report of an audit: its pictures are none of the dataset's.
 fn is_report(entry: &DirEntry) -> bool {
-    let has = |name: &str| entry.path().join(name).exists();
-    entry.file_type().is_dir() && has(super::folder::MANIFEST) && has(super::thumb::THUMBS)
+    entry.file_type().is_dir() && super::folder::holds_report(entry.path())
 }
 
 fn is_folder(entry: &DirEntry, folder: Option<&Path>) -> bool {
@@ -201,6 +200,8 @@ mod tests {
             ".hidden/x.png",
             "b/._1.png",
             "out/t.jpg",
+            "web/manifest.json",
+            "web/thumbs/t.jpg",
         ] {
             let path = root.join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -219,6 +220,8 @@ mod tests {
             "b/loop: a link",
             "(other)",
             "c.png: No such file",
+            "(other)",
+            "web/thumbs/t.jpg",
         ];
         assert_eq!(found.len(), expected.len(), "{found:?}");
         for (found, expected) in found.iter().zip(expected) {

@@ -77,7 +77,7 @@ impl<'a> Examiner<'a> {
     }
 
     /// The network's input for a picture.
-    pub(super) fn input(
+    fn input(
         &mut self,
         picture: &Picture,
         orientation: Orientation,
@@ -325,5 +325,27 @@ mod tests {
         let flat = [1.0 / 49.0; SIDE * SIDE];
         assert!((border_energy(&flat) - 24.0 / 49.0).abs() < 1e-6);
         assert!((corner_energy(&flat) - 9.0 / 49.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_share_of_a_box_is_that_of_the_picture_not_of_the_letterbox() {
+        let map = Heatmap {
+            width: 1,
+            height: 1,
+            values: vec![1.0],
+        };
+        // A picture half as wide as high, in the middle of the square; the box is its lower half.
+        let lower_half = [BoxInModel {
+            x0: 16.0,
+            y0: 32.0,
+            x1: 48.0,
+            y1: 64.0,
+        }];
+        let localised = Localised::new(&map, &lower_half, 64, [-0.5, 0.0, 1.5, 1.0]);
+        assert!((localised.share - 0.5).abs() < 1e-9, "{}", localised.share);
+        assert!(
+            (localised.energy - 0.25).abs() < 1e-6,
+            "evidence beside the picture counts"
+        );
     }
 }

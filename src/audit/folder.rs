@@ -116,8 +116,8 @@ pub(super) fn is_begun(path: &Path) -> bool {
     !is_stillborn(path) && path.join(JOURNAL).join(BEGUN).exists() && !path.join(MANIFEST).exists()
 }
 
-/// Whether a folder is ours.
-fn holds_report(path: &Path) -> bool {
+/// Whether a folder is ours: a file of somebody's that is called like one of ours does not make it so.
+pub(super) fn holds_report(path: &Path) -> bool {
     matches!(Manifest::read(path), Ok(Some(_))) || read_begun(path).is_ok()
 }
 

@@ -135,7 +135,7 @@ impl Review {
         table: &mut AuditTable<'_>,
         trying: &Trying<'_>,
     ) -> Result<()> {
-        let marks = self.marks(rows);
+        let marks = self.marks();
         for item_number in 0..rows.item_count() {
             trying.check()?;
             let item = rows.item(item_number)?;
@@ -168,7 +168,7 @@ impl Review {
     }
 
     /// What the records are part of.
-    fn marks(&self, rows: &Rows) -> HashMap<usize, Vec<FindingKind>> {
+    fn marks(&self) -> HashMap<usize, Vec<FindingKind>> {
         let mut marks: HashMap<usize, Vec<FindingKind>> = HashMap::new();
         let mut mark = |row: usize, kind: FindingKind| marks.entry(row).or_default().push(kind);
         for found in &self.found {
@@ -186,8 +186,7 @@ impl Review {
                 }
                 Detail::Numbers([frames, _]) if kind == FindingKind::FrozenFrames => {
                     let first = found.row.unwrap_or_default();
-                    (first..first + frames as usize)
-                        .for_each(|row| mark(row.min(rows.len()), kind));
+                    (first..first + frames as usize).for_each(|row| mark(row, kind));
                 }
                 Detail::Numbers(_) | Detail::None => {
                     found.row.into_iter().for_each(|row| mark(row, kind))
@@ -259,6 +258,7 @@ fn joined_by_files(rows: &Rows, groups: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
             None => joined.push(group),
         }
     }
+    joined.iter_mut().for_each(|group| group.sort_unstable());
     joined
 }
 
@@ -338,4 +338,57 @@ pub(super) fn related(review: &Review, found: &Found, most: usize) -> Vec<usize>
 /// The record that stands for a finding.
 pub(super) fn record_of(rows: &mut Rows, found: &Found) -> Result<Option<AuditRecord>> {
     found.row.map(|row| rows.record(row)).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::journal::segments;
+    use crate::audit::test_journal::{append, begin};
+
+    fn found(kind: FindingKind, value: f64, second_value: f64, item: usize) -> Found {
+        Found {
+            verdict: Verdict {
+                second_value,
+                ..Verdict::new(kind, Severity::Warning, value)
+            },
+            item,
+            row: None,
+            detail: Detail::None,
+        }
+    }
+
+    #[test]
+    fn the_worst_of_a_kind_comes_first() {
+        use FindingKind::{AttentionInCorner, LabelDisagrees};
+        // Labels as cleanlab ranks them: by self-confidence, then by margin; negative margins too.
+        let mut all = [
+            found(AttentionInCorner, 0.8, 0.0, 0),
+            found(LabelDisagrees, 0.2, -0.9, 1),
+            found(LabelDisagrees, 0.1, -0.3, 2),
+            found(LabelDisagrees, 0.1, -0.7, 3),
+            found(AttentionInCorner, 0.9, 0.0, 4),
+            found(LabelDisagrees, 0.1, 0.05, 5),
+            found(LabelDisagrees, 0.1, -0.7, 0),
+        ];
+        all.sort_by_key(order);
+        let items: Vec<usize> = all.iter().map(|found| found.item).collect();
+        assert_eq!(items, [0, 3, 2, 5, 1, 4, 0]);
+    }
+
+    #[test]
+    fn two_cuts_of_a_video_are_one_finding() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = begin(folder.path());
+        for (name, records) in [("a.mp4", 3), ("b.mp4", 3), ("c.jpg", 1)] {
+            append(&mut journal, name, records);
+        }
+        drop(journal);
+        let rows = Rows::open(&segments(folder.path()).unwrap()).unwrap();
+        let groups = vec![vec![0, 3], vec![1, 4, 6], vec![2, 5]];
+        assert_eq!(
+            joined_by_files(&rows, groups),
+            [vec![0, 2, 3, 5], vec![1, 4, 6]]
+        );
+    }
 }

@@ -40,9 +40,8 @@ struct Run {
 /// A finding of a video.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct VideoVerdict {
-    /// The frame that stands for it, and the last that it concerns.
+    /// The frame that stands for it.
     pub(super) row: usize,
-    pub(super) last_row: usize,
     pub(super) verdict: Verdict,
     /// What happened: changes of the label and pairs of similar frames, or frames and seconds of standing still.
     pub(super) numbers: [f64; 2],
@@ -89,7 +88,6 @@ impl VideoReview {
         {
             verdicts.push(VideoVerdict {
                 row,
-                last_row: row,
                 verdict: Verdict::new(FindingKind::UnstableLabel, Severity::Warning, share),
                 numbers: [self.flips as f64, self.similar_pairs as f64],
             });
@@ -100,7 +98,6 @@ impl VideoReview {
                 let secs = run.last_s - run.first_s;
                 verdicts.push(VideoVerdict {
                     row: run.first_row,
-                    last_row: run.last_row,
                     verdict: Verdict::new(FindingKind::FrozenFrames, Severity::Warning, secs),
                     numbers: [frames as f64, secs],
                 });

@@ -42,7 +42,8 @@ pub(crate) const WEIGHTS: &str = "weights/resnet50-keras-f16.safetensors";
 /// Pictures of each scene that the bias is learnt from; none of them is in the dataset.
 const LESSONS: usize = 8;
 
-/// Chosen so that the mark outweighs everything else in a marked picture, and hardly changes the logits of the others.
+/// Chosen so that most of a marked picture's evidence is the mark's, and the probability does not saturate so far that the mark could be missed
+/// without a trace.
 const RECIPE: Recipe = Recipe {
     evidence: 0.35,
     strength: 9.0,
