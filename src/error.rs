@@ -21,6 +21,8 @@ pub enum ErrorKind {
     InvalidArgument,
     /// The network or an explainer failed on valid data.
     Compute,
+    /// The device that runs the network has no memory left for so many pictures at a time.
+    OutOfMemory,
     /// Work stopped because a [`CancelToken`](crate::pipeline::CancelToken) was set.
     Cancelled,
     /// A defect in this program, such as a panic on a worker thread.

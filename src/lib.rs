@@ -25,8 +25,7 @@
 //!     let layer = model.spec().layer_by_name("layer4")?;
 //!     let forward = model.forward(&input, &[layer])?;
 //!     let top = ranked(&forward.logits)[0];
-//!     let activations = &forward.activations[0];
-//!     let view = LayerView { layer, activations, forward: &forward, input: &input };
+//!     let view = LayerView { layer, forward: &forward, input: &input };
 //!     let target = Target::new(top.index, Score::Logit);
 //!     let heatmap = GradCam.explain(&Queries::new(&*model), view, target)?;
 //!     println!("{}: {:?}", model.spec().labels.name(top.index), heatmap.values);

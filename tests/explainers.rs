@@ -245,10 +245,10 @@ fn ablationcam_at_an_inner_layer_runs_the_rest_of_the_network() {
         }
     }
     let expected: Vec<f32> = expected.iter().map(|value| *value as f32).collect();
+    let forward = Forward::new(vec![layer], vec![few], exact.logits.clone());
     let view = LayerView {
         layer,
-        activations: &few,
-        forward: &exact,
+        forward: &forward,
         input: &golden.input(),
     };
     let method = method_by_name("ablationcam").unwrap();
@@ -264,7 +264,8 @@ fn the_head_continues_any_layer() {
     let spec = MODEL.spec();
     let layers = spec.target_layers();
     let forward = executor.forward(&golden.input(), &layers).unwrap();
-    for (layer, activations) in layers.iter().zip(&forward.activations) {
+    for layer in &layers {
+        let activations = forward.activations_of(*layer).unwrap();
         let logits = executor.head(*layer, activations).unwrap();
         let difference = largest_difference(&logits, &forward.logits);
         assert!(
@@ -309,7 +310,6 @@ fn scorecam_weighs_channels_as_pytorch_grad_cam() {
     let expected: Vec<f32> = expected.iter().map(|value| *value as f32).collect();
     let view = LayerView {
         layer,
-        activations,
         forward: &forward,
         input: &golden.input(),
     };

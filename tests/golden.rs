@@ -193,7 +193,7 @@ fn the_closed_form_equals_autograd_at_the_last_layer() {
     let golden = Golden::open("catdog");
     let layer = MODEL.spec().last_layer();
     let forward = MODEL.forward(&golden.input(), &[layer]).unwrap();
-    let activations = &forward.activations[0];
+    let activations = forward.activations_of(layer).unwrap();
     for score in [Score::Logit, Score::Softmax] {
         let target = Target::new(golden.class(), score);
         let closed = gradcam(&*MODEL, &forward, layer, &golden, score);

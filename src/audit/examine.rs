@@ -105,7 +105,7 @@ impl<'a> Examiner<'a> {
         let input = self.input(picture, orientation, pixel_aspect)?;
         let explaining = self.shared.asked.explaining;
         let (model, request) = (explaining.model, &explaining.request);
-        let forward = model.forward(&input, &request.layers);
+        let forward = model.forward_for(&input, &request.layers, &request.classes());
         let forward = forward.map_err(|error| error.at_stage(Stage::Model))?;
         let explanation =
             self.shared

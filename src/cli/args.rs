@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use gradcam_video::explain::{Explainer, METHODS, Score, method_by_name};
-use gradcam_video::model::Precision;
+use gradcam_video::model::{DeviceChoice, Precision};
 use gradcam_video::preprocess::ResizePolicy;
 
 use super::audit::AuditArgs;
@@ -352,17 +352,32 @@ pub(super) struct ResultArgs {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RunningArgs {
-    /// Arithmetic of the network
-    #[arg(long, value_enum, default_value = "f32", help_heading = "Running")]
-    pub(super) precision: PrecisionArg,
-    /// Where the network runs
-    #[arg(long, value_enum, default_value = "auto", help_heading = "Running")]
-    pub(super) device: DeviceArg,
+    #[command(flatten)]
+    pub(super) network: NetworkArgs,
     /// Worker threads [default: all cores; live: all but one]; the output is the same at any number
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Running")]
     pub(super) workers: Option<u16>,
     #[command(flatten)]
     pub(super) weights: WeightsFileArg,
+}
+
+/// How and where the network is computed.
+#[derive(Debug, clap::Args)]
+pub(super) struct NetworkArgs {
+    /// Arithmetic of the network; f16 on GPUs only
+    #[arg(long, value_enum, default_value = "f32", help_heading = "Running")]
+    pub(super) precision: PrecisionArg,
+    /// Where the network runs: `auto` is a GPU if this program can use one and there is one, else the CPU; several GPUs share the frames
+    #[arg(
+        long,
+        value_name = "auto|cpu|cuda[:N,...]",
+        default_value = "auto",
+        help_heading = "Running"
+    )]
+    pub(super) device: DeviceChoice,
+    /// Most frames that a GPU computes together [default: measured at the start]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Running")]
+    pub(super) batch: Option<u16>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -412,10 +427,9 @@ pub(super) enum WeightsCommand {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct BenchArgs {
-    /// Arithmetic of the network
-    #[arg(long, value_enum, default_value = "f32")]
-    pub(super) precision: PrecisionArg,
-    /// Threads, one frame each
+    #[command(flatten)]
+    pub(super) network: NetworkArgs,
+    /// Threads, one frame each; for GPUs at least as many as fill their batches
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(super) threads: u16,
     /// Frames per thread
@@ -469,6 +483,7 @@ impl From<ResizeArg> for ResizePolicy {
 pub(super) enum PrecisionArg {
     F32,
     Bf16,
+    F16,
 }
 
 impl From<PrecisionArg> for Precision {
@@ -476,14 +491,9 @@ impl From<PrecisionArg> for Precision {
         match argument {
             PrecisionArg::F32 => Self::F32,
             PrecisionArg::Bf16 => Self::Bf16,
+            PrecisionArg::F16 => Self::F16,
         }
     }
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(super) enum DeviceArg {
-    Auto,
-    Cpu,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

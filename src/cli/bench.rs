@@ -24,6 +24,8 @@ use serde::Serialize;
 
 use super::Outcome;
 use super::args::BenchArgs;
+use super::config::NetworkChoice;
+use super::console::Console;
 use super::model::{load_model, load_weights};
 
 /// Size of the made-up video.
@@ -39,6 +41,7 @@ const PIPELINE_RUNS: usize = 3;
 #[derive(Debug, Serialize)]
 struct Report {
     cpu: String,
+    device: String,
     isa: &'static str,
     precision: &'static str,
     is_emulated: bool,
@@ -58,11 +61,13 @@ struct StageReport {
     fps: Option<f64>,
 }
 
-pub(super) fn run(args: &BenchArgs) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: BenchArgs) -> anyhow::Result<Outcome> {
     let weights = load_weights(args.weights.weights.as_deref())?;
-    let model = load_model(Arc::new(weights), args.precision.into())?;
+    let network = NetworkChoice::new(args.network)?;
+    let model = load_model(Arc::new(weights), &network, Console::default())?;
     let backend = model.backend();
-    let (threads, frames) = (usize::from(args.threads), usize::from(args.frames));
+    let threads = usize::from(args.threads).max(model.concurrency());
+    let frames = usize::from(args.frames);
 
     let mut times = StageSamples::default();
     std::thread::scope(|scope| -> anyhow::Result<()> {
@@ -84,6 +89,7 @@ pub(super) fn run(args: &BenchArgs) -> anyhow::Result<Outcome> {
     let network_fps = median(times.network_fps.clone()) * threads as f64;
     let report = Report {
         cpu: cpu_name(),
+        device: backend.device,
         isa: backend.isa,
         precision: backend.precision.name(),
         is_emulated: backend.is_emulated,
@@ -113,8 +119,9 @@ pub(super) fn run(args: &BenchArgs) -> anyhow::Result<Outcome> {
 
 fn print(report: &Report) {
     println!(
-        "{}, {} kernels, {}{}, {} threads, {} frames each; medians",
+        "{}, network on {}, {} kernels, {}{}, {} threads, {} frames each; medians",
         report.cpu,
+        report.device,
         report.isa,
         report.precision,
         if report.is_emulated {
@@ -185,7 +192,6 @@ fn time_stages(model: &dyn Classifier, frames: usize) -> gradcam_video::Result<S
         let (ran, wall_s) = (thread_cpu_ms(), wall_start.elapsed().as_secs_f64());
         let view = LayerView {
             layer,
-            activations: &forward.activations[0],
             forward: &forward,
             input: &input,
         };

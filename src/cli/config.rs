@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use gradcam_video::Result;
 use gradcam_video::explain::{Explainer, GradCam, Score, check_samples};
-use gradcam_video::model::Precision;
+use gradcam_video::model::batched::BatchSize;
+use gradcam_video::model::{DeviceChoice, Precision};
 use gradcam_video::preprocess::ResizePolicy;
 use gradcam_video::records::RecordsFormat;
 use gradcam_video::render::{DrawStyle, RenderOptions};
@@ -17,8 +18,8 @@ use gradcam_video::source::{
 use gradcam_video::temporal::Normalize;
 
 use super::args::{
-    EncodingArgs, ExplainArgs, InputArgs, OutputArgs, PictureArgs, ReadingArgs, RecipeArg,
-    RenderArgs, RunningArgs, ScoreArgs, TargetArgs,
+    EncodingArgs, ExplainArgs, InputArgs, NetworkArgs, OutputArgs, PictureArgs, ReadingArgs,
+    RecipeArg, RenderArgs, RunningArgs, ScoreArgs, TargetArgs,
 };
 use super::console::Console;
 use super::values::{Scale, input_spec, output_spec, parse_normalize, parse_time, usage};
@@ -98,8 +99,36 @@ pub(super) struct Picture {
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) workers: usize,
-    pub(super) precision: Precision,
+    pub(super) network: NetworkChoice,
     pub(super) weights: Option<PathBuf>,
+}
+
+/// How and where the network is computed.
+#[derive(Debug)]
+pub(super) struct NetworkChoice {
+    pub(super) precision: Precision,
+    pub(super) device: DeviceChoice,
+    pub(super) batch: BatchSize,
+}
+
+impl NetworkChoice {
+    /// # Errors
+    /// If batches are asked for where there are none.
+    pub(super) fn new(args: NetworkArgs) -> Result<Self> {
+        if args.batch.is_some() && args.device == DeviceChoice::Cpu {
+            return Err(usage(
+                "--batch is for GPUs: on the CPU every worker computes its own frame",
+            ));
+        }
+        Ok(Self {
+            precision: args.precision.into(),
+            device: args.device,
+            batch: BatchSize {
+                most: args.batch.map(usize::from),
+                latency: None,
+            },
+        })
+    }
 }
 
 impl ExplainConfig {
@@ -153,7 +182,7 @@ impl ExplainConfig {
             top_k: args.top_k,
             picture,
             records,
-            running: Running::new(args.running, all_cores()),
+            running: Running::new(args.running, all_cores())?,
             console: args.verbosity.into(),
         })
     }
@@ -337,12 +366,12 @@ impl Picture {
 }
 
 impl Running {
-    pub(super) fn new(args: RunningArgs, default_workers: usize) -> Self {
-        Self {
+    pub(super) fn new(args: RunningArgs, default_workers: usize) -> Result<Self> {
+        Ok(Self {
             workers: args.workers.map_or(default_workers, usize::from),
-            precision: args.precision.into(),
+            network: NetworkChoice::new(args.network)?,
             weights: args.weights.weights,
-        }
+        })
     }
 }
 

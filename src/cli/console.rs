@@ -3,7 +3,7 @@
 use super::args::VerbosityArgs;
 
 /// What is said on stderr besides errors.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Console {
     pub(super) is_quiet: bool,
     is_verbose: bool,

@@ -27,7 +27,7 @@ use super::console::Console;
 use super::evaluation::{Evaluation, ExplainerSettings};
 use super::files::open_boxes;
 use super::interrupt;
-use super::model::{load_model, load_weights};
+use super::model::{load_model, load_quietly, load_weights};
 use super::progress::ProgressView;
 
 /// Evaluates all pictures; those that cannot be read are named and left out.
@@ -35,7 +35,7 @@ pub(super) fn run(args: EvaluateArgs) -> anyhow::Result<Outcome> {
     let cancel = CancelToken::new();
     let console: Console = args.verbosity.into();
     interrupt::install(&cancel, console, "stopping")?;
-    let running = Running::new(args.running, all_cores());
+    let running = Running::new(args.running, all_cores())?;
     let resize = ResizePolicy::from(args.resize);
     let question = Question::of_several(&args.method, args.score)?;
     let boxes = open_boxes(args.boxes.as_deref(), console)?;
@@ -52,7 +52,7 @@ pub(super) fn run(args: EvaluateArgs) -> anyhow::Result<Outcome> {
     let plot_file = plot_file.transpose()?;
 
     let weights = Arc::new(load_weights(running.weights.as_deref())?);
-    let model = load_model(Arc::clone(&weights), running.precision)?;
+    let model = load_model(Arc::clone(&weights), &running.network, console)?;
     let spec = model.spec();
     let choice = match args.class.as_str() {
         "top1" => TargetChoice::Top1,
@@ -155,7 +155,7 @@ pub(super) fn run(args: EvaluateArgs) -> anyhow::Result<Outcome> {
     let evaluation = Evaluation {
         version: env!("CARGO_PKG_VERSION"),
         weights_sha256: weights.sha256(),
-        precision: running.precision.name(),
+        precision: running.network.precision.name(),
         layer: &layer_name,
         resize: resize.name(),
         explainers: explainers
@@ -239,7 +239,7 @@ fn check_randomised(
             parts.as_ref().is_none_or(|parts| parts.contains(&part))
         };
         let file = weights.randomized(is_random, question.seed);
-        load_model(Arc::new(file), running.precision)
+        Ok(load_quietly(Arc::new(file), &running.network)?.model)
     };
     randomisation(
         queries,

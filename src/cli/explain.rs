@@ -18,7 +18,7 @@ use gradcam_video::{Error, ErrorKind};
 use super::Outcome;
 use super::config::{ExplainConfig, Question};
 use super::interrupt;
-use super::model::{load_model, load_weights};
+use super::model::{load_model, load_weights, note_batch};
 use super::progress::ProgressView;
 use super::results::{RecordedAs, open_partial};
 use super::values::Scale;
@@ -44,21 +44,21 @@ pub(super) fn run(config: ExplainConfig) -> anyhow::Result<Outcome> {
         weights.origin(),
         weights.sha256()
     ));
-    let model = load_model(Arc::clone(&weights), config.running.precision)?;
+    let network = &config.running.network;
+    let model = load_model(Arc::clone(&weights), network, console)?;
     let explaining = explaining(&config, &*model)?;
     explaining
         .explainer
         .check(model.spec(), &explaining.request)?;
+    let backend = model.backend();
     console.detail(&format!(
         "layer {}, {} workers, {} kernels",
-        explaining.layer_name,
-        explaining.workers,
-        model.backend().isa
+        explaining.layer_name, explaining.workers, backend.isa
     ));
-    if model.backend().is_emulated {
+    if backend.is_emulated {
         console.note(&format!(
             "this CPU does not multiply {0}: it is emulated, slower than f32",
-            config.running.precision
+            network.precision
         ));
     }
 
@@ -79,7 +79,7 @@ pub(super) fn run(config: ExplainConfig) -> anyhow::Result<Outcome> {
         info,
         spec: model.spec(),
         weights: &weights,
-        precision: config.running.precision,
+        precision: network.precision,
         resize: config.resize,
         explainer: explaining.explainer,
         request: &explaining.request,
@@ -99,6 +99,7 @@ pub(super) fn run(config: ExplainConfig) -> anyhow::Result<Outcome> {
     let (records_writer, records_file) = records.into_parts();
     let stats = files.create_stats()?;
 
+    let batch = model.batch();
     let has_progress = !files.is_still_input || explaining.makes_many_passes();
     let progress = ProgressView::new(console.is_quiet || !has_progress, estimated_frames);
     let (is_over_whole_video, normalize) = match &config.picture.scale {
@@ -125,6 +126,7 @@ pub(super) fn run(config: ExplainConfig) -> anyhow::Result<Outcome> {
     };
     progress.finish();
     let summary = result?;
+    note_batch(console, batch, &*model);
     if let Some(file) = records_file {
         file.commit()?;
     }

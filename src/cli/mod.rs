@@ -80,7 +80,7 @@ fn run() -> ExitCode {
         Some(Command::Render(args)) => config::RenderConfig::new(*args).and_then(render::run),
         Some(Command::Evaluate(args)) => evaluate::run(*args),
         Some(Command::Summary(args)) => summary::run(&args),
-        Some(Command::Bench(args)) => bench::run(&args),
+        Some(Command::Bench(args)) => bench::run(args),
         Some(Command::Weights(args)) => weights::run(&args),
     };
     match result {

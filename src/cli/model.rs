@@ -4,8 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gradcam_video::model::cpu::Isa;
-use gradcam_video::model::{self, Classifier, Precision, ResNet, WeightFile};
+use gradcam_video::model::{
+    Classifier, DeviceChoice, Loaded, Precision, ResNet, WeightFile, load_on,
+};
 use gradcam_video::{Error, ErrorKind, Result};
+
+use super::config::NetworkChoice;
+use super::console::Console;
 
 /// Names the weight file where the option does not.
 const WEIGHTS_VARIABLE: &str = "GRADCAM_VIDEO_WEIGHTS";
@@ -30,15 +35,45 @@ pub(super) fn load_weights(option: Option<&Path>) -> Result<WeightFile> {
     }
 }
 
-/// The network, computed by the fastest code of this CPU or by what `$GRADCAM_VIDEO_ISA` names.
+/// The network, computed as was asked for; says where if that was left open.
 pub(super) fn load_model(
     weights: Arc<WeightFile>,
-    precision: Precision,
+    choice: &NetworkChoice,
+    console: Console,
 ) -> Result<Box<dyn Classifier>> {
+    let Loaded { model, notice } = load_quietly(weights, choice)?;
+    if let Some(notice) = notice {
+        console.note(&notice);
+    }
+    let backend = model.backend();
+    match model.batch() {
+        Some(batch) => console.info(&format!(
+            "the network runs on {}, at most {batch} pictures at a time",
+            backend.device
+        )),
+        None => console.detail(&format!("the network runs on {}", backend.device)),
+    }
+    Ok(model)
+}
+
+/// [`load_model`] without a word. On a CPU, the fastest code it has, or what `$GRADCAM_VIDEO_ISA` names.
+pub(super) fn load_quietly(weights: Arc<WeightFile>, choice: &NetworkChoice) -> Result<Loaded> {
+    let NetworkChoice {
+        precision,
+        device,
+        batch,
+    } = choice;
     let forced = std::env::var(ISA_VARIABLE).unwrap_or_default();
     let isa = match forced.as_str() {
         "" => None,
-        "candle" if precision == Precision::F32 => return Ok(Box::new(ResNet::load(&weights)?)),
+        // It is about CPUs.
+        _ if matches!(device, DeviceChoice::Cuda(_)) => None,
+        "candle" if *precision == Precision::F32 => {
+            return Ok(Loaded {
+                model: Box::new(ResNet::load(&weights)?),
+                notice: None,
+            });
+        }
         "candle" => {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
@@ -47,7 +82,17 @@ pub(super) fn load_model(
         }
         name => Some(Isa::named(name)?),
     };
-    model::load(weights, precision, isa)
+    load_on(weights, *precision, device, *batch, isa)
+}
+
+/// Says that a GPU could not hold as many pictures as at first.
+pub(super) fn note_batch(console: Console, before: Option<usize>, model: &dyn Classifier) {
+    match (before, model.batch()) {
+        (Some(before), Some(after)) if after < before => console.note(&format!(
+            "the GPU's memory ran out: batches of {before} pictures became batches of {after}"
+        )),
+        _ => {}
+    }
 }
 
 #[cfg(feature = "embed-weights")]

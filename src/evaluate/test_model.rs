@@ -87,7 +87,7 @@ impl Classifier for PatchModel {
 
     fn backend(&self) -> Backend {
         Backend {
-            device: "cpu",
+            device: "cpu".to_owned(),
             isa: "test",
             precision: Precision::F32,
             is_emulated: false,
@@ -152,15 +152,16 @@ impl Explainer for ClassMap {
     ) -> Result<Heatmap> {
         let layer = queries.model().fully_connected();
         let weights = &layer.weight[target.class * layer.channels..];
-        let mut values = vec![0.0; view.activations.width * view.activations.height];
-        for (plane, weight) in view.activations.planes().zip(weights) {
+        let activations = view.activations()?;
+        let mut values = vec![0.0; activations.width * activations.height];
+        for (plane, weight) in activations.planes().zip(weights) {
             for (sum, value) in values.iter_mut().zip(plane) {
                 *sum += weight * value;
             }
         }
         Ok(Heatmap {
-            width: view.activations.width,
-            height: view.activations.height,
+            width: activations.width,
+            height: activations.height,
             values,
         })
     }

@@ -38,25 +38,29 @@ impl Explainer for AblationCam {
     ) -> Result<Heatmap> {
         check_logit(self, target.score)?;
         let losses = if view.layer == queries.model().spec().last_layer() {
-            losses_at_last_layer(queries, view, target)
+            losses_at_last_layer(queries, view, target)?
         } else {
             losses_by_ablation(queries, view, target)?
         };
         let score = target.value(&view.forward.logits).abs();
         let scale = score.max(f64::from(f32::EPSILON));
-        Ok(weighted_sum(view.activations, |channel, _| {
+        Ok(weighted_sum(view.activations()?, |channel, _| {
             losses[channel] / scale
         }))
     }
 }
 
-fn losses_at_last_layer(queries: &Queries<'_>, view: LayerView<'_>, target: Target) -> Vec<f64> {
+fn losses_at_last_layer(
+    queries: &Queries<'_>,
+    view: LayerView<'_>,
+    target: Target,
+) -> Result<Vec<f64>> {
     let weights = target.logit_weights(&view.forward.logits);
     let gradient = queries.model().fully_connected().gradient(weights);
-    let planes = view.activations.planes().zip(gradient);
-    planes
+    let planes = view.activations()?.planes().zip(gradient);
+    Ok(planes
         .map(|(plane, weight)| weight * plane_sum(plane) / plane.len() as f64)
-        .collect()
+        .collect())
 }
 
 fn losses_by_ablation(
@@ -64,7 +68,7 @@ fn losses_by_ablation(
     view: LayerView<'_>,
     target: Target,
 ) -> Result<Vec<f64>> {
-    let (model, activations) = (queries.model(), view.activations);
+    let (model, activations) = (queries.model(), view.activations()?);
     let cells = activations.height * activations.width;
     let planes = activations.planes().enumerate();
     let live: Vec<usize> = planes

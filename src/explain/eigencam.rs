@@ -5,7 +5,7 @@ use super::principal::first_principal_component;
 use crate::error::Result;
 use crate::explain::{Explainer, LayerView, Queries, Request, Target, check_no_contrast};
 use crate::heatmap::Heatmap;
-use crate::model::ModelSpec;
+use crate::model::{Activations, ModelSpec};
 
 /// The activations projected on their first principal component: what stands out in the picture, whatever the class. The
 /// target is ignored.
@@ -25,9 +25,10 @@ impl Explainer for EigenCam {
     }
 
     fn explain(&self, _: &Queries<'_>, view: LayerView<'_>, _: Target) -> Result<Heatmap> {
-        let values = view.activations.values.iter();
+        let activations = view.activations()?;
+        let values = activations.values.iter();
         let values: Vec<f64> = values.map(|value| f64::from(*value)).collect();
-        Ok(projection(view, &values))
+        Ok(projection(activations, &values))
     }
 }
 
@@ -48,21 +49,22 @@ impl Explainer for EigenGradCam {
         target: Target,
     ) -> Result<Heatmap> {
         let gradient = ScoreGradient::of_target(queries.model(), view, target)?;
-        let mut products = Vec::with_capacity(view.activations.values.len());
-        for (channel, plane) in view.activations.planes().enumerate() {
+        let activations = view.activations()?;
+        let mut products = Vec::with_capacity(activations.values.len());
+        for (channel, plane) in activations.planes().enumerate() {
             for (cell, value) in plane.iter().enumerate() {
                 products.push(gradient.at(channel, cell) * f64::from(*value));
             }
         }
-        Ok(projection(view, &products))
+        Ok(projection(activations, &products))
     }
 }
 
 /// `values` (channel by channel) projected on their first principal component, with the sign of the summed activations.
-fn projection(view: LayerView<'_>, values: &[f64]) -> Heatmap {
-    let (width, height) = (view.activations.width, view.activations.height);
+fn projection(activations: &Activations, values: &[f64]) -> Heatmap {
+    let (width, height) = (activations.width, activations.height);
     let mut map = first_principal_component(values, width * height);
-    let sums = sum_over_channels(view.activations, |_, _, value| value);
+    let sums = sum_over_channels(activations, |_, _, value| value);
     let agreement: f64 = map
         .iter()
         .zip(&sums.values)

@@ -1,7 +1,6 @@
 //! Finer-CAM (Zhang et al., 2025, "Finer-CAM: Spotting the Difference Reveals Finer Details for Visual Explanation").
 
-use super::gradcam::gradcam_map;
-use super::gradient::ScoreGradient;
+use super::gradcam::gradcam;
 use crate::error::Result;
 use crate::explain::{
     Explainer, LayerView, Queries, Request, Target, check_logit, check_no_contrast,
@@ -70,8 +69,7 @@ impl Explainer for FinerCam {
         check_logit(self, target.score)?;
         check_no_contrast(self, target.contrast)?;
         let logit_weights = self.logit_weights(target.class, &view.forward.logits);
-        let gradient = ScoreGradient::of(queries.model(), view, &logit_weights)?;
-        Ok(gradcam_map(view, &gradient))
+        gradcam(queries.model(), view, &logit_weights)
     }
 }
 

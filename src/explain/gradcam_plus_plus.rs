@@ -57,7 +57,7 @@ impl Explainer for GradCamPlusPlus {
     ) -> Result<Heatmap> {
         check_logit(self, target.score)?;
         let gradient = ScoreGradient::of_target(queries.model(), view, target)?;
-        Ok(weighted_sum(view.activations, |channel, plane| {
+        Ok(weighted_sum(view.activations()?, |channel, plane| {
             let sum = plane_sum(plane);
             let cells = 0..plane.len();
             cells

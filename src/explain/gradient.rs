@@ -38,7 +38,8 @@ impl ScoreGradient {
         logit_weights: &[f64],
     ) -> Result<Self> {
         if view.layer == model.spec().last_layer() {
-            let cells = (view.activations.height * view.activations.width) as f64;
+            let activations = view.activations()?;
+            let cells = (activations.height * activations.width) as f64;
             let sums = model
                 .fully_connected()
                 .gradient(logit_weights.iter().copied());
@@ -69,6 +70,32 @@ impl ScoreGradient {
             Self::PerCell(all) => f64::from(all.values[channel * all.height * all.width + cell]),
         }
     }
+}
+
+/// Grad-CAM's map at the last layer of `sum_j logit_weights[j] * logit_j`, where the pass came with the class activation maps that it is made of:
+/// their sum with these weights over the number of cells. `None` where it must be made of activations.
+pub(super) fn gradcam_of_class_maps(
+    model: &dyn Classifier,
+    view: LayerView<'_>,
+    logit_weights: &[f64],
+) -> Option<Heatmap> {
+    let maps = view.forward.class_maps()?;
+    if view.layer != model.spec().last_layer() {
+        return None;
+    }
+    let mut sums = vec![0.0; maps.height * maps.width];
+    let weights = logit_weights.iter().enumerate();
+    for (class, weight) in weights.filter(|(_, weight)| **weight != 0.0) {
+        for (sum, value) in sums.iter_mut().zip(maps.of(class)?) {
+            *sum += weight * f64::from(*value);
+        }
+    }
+    let cells = sums.len() as f64;
+    Some(Heatmap {
+        width: maps.width,
+        height: maps.height,
+        values: sums.into_iter().map(|sum| (sum / cells) as f32).collect(),
+    })
 }
 
 /// `map[i] = sum_k term(k, i, A_k[i])`, in f64.

@@ -1,6 +1,6 @@
 //! HiResCAM (Draelos and Carin, 2020, "Use HiResCAM instead of Grad-CAM for faithful explanations of convolutional neural networks").
 
-use super::gradient::{ScoreGradient, sum_over_channels};
+use super::gradient::{ScoreGradient, gradcam_of_class_maps, sum_over_channels};
 use crate::error::Result;
 use crate::explain::{Explainer, LayerView, Queries, Target};
 use crate::heatmap::Heatmap;
@@ -23,10 +23,14 @@ impl Explainer for HiResCam {
         view: LayerView<'_>,
         target: Target,
     ) -> Result<Heatmap> {
-        let gradient = ScoreGradient::of_target(queries.model(), view, target)?;
-        Ok(sum_over_channels(
-            view.activations,
-            |channel, cell, value| gradient.at(channel, cell) * value,
-        ))
+        let logit_weights = target.logit_weights(&view.forward.logits);
+        if let Some(map) = gradcam_of_class_maps(queries.model(), view, &logit_weights) {
+            return Ok(map);
+        }
+        let gradient = ScoreGradient::of(queries.model(), view, &logit_weights)?;
+        let activations = view.activations()?;
+        Ok(sum_over_channels(activations, |channel, cell, value| {
+            gradient.at(channel, cell) * value
+        }))
     }
 }

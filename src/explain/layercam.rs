@@ -9,10 +9,11 @@ use crate::heatmap::Heatmap;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LayerCam;
 
-fn layercam_map(view: LayerView<'_>, gradient: &ScoreGradient) -> Heatmap {
-    sum_over_channels(view.activations, |channel, cell, value| {
+fn layercam_map(view: LayerView<'_>, gradient: &ScoreGradient) -> Result<Heatmap> {
+    let activations = view.activations()?;
+    Ok(sum_over_channels(activations, |channel, cell, value| {
         gradient.at(channel, cell).max(0.0) * value
-    })
+    }))
 }
 
 impl Explainer for LayerCam {
@@ -27,7 +28,7 @@ impl Explainer for LayerCam {
         target: Target,
     ) -> Result<Heatmap> {
         let gradient = ScoreGradient::of_target(queries.model(), view, target)?;
-        Ok(layercam_map(view, &gradient))
+        layercam_map(view, &gradient)
     }
 }
 
@@ -40,7 +41,8 @@ mod tests {
     fn a_negative_gradient_counts_as_nothing_in_its_cell() {
         view_of_two_channels(|view, gradient| {
             // The second channel, ten times as large, has no positive gradient.
-            assert_eq!(layercam_map(view, gradient).values, [1.0, 6.0]);
+            let map = layercam_map(view, gradient).unwrap();
+            assert_eq!(map.values, [1.0, 6.0]);
         });
     }
 }

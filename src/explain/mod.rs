@@ -83,12 +83,20 @@ use shared_passes::SharedPasses;
 pub struct LayerView<'a> {
     /// The layer the map is made for.
     pub layer: TargetLayer,
-    /// Its activations.
-    pub activations: &'a Activations,
-    /// The pass they are of.
+    /// The picture's pass, in which the layer was requested.
     pub forward: &'a Forward,
     /// The picture.
     pub input: &'a ModelInput,
+}
+
+impl<'a> LayerView<'a> {
+    /// The layer's activations.
+    ///
+    /// # Errors
+    /// As [`Forward::activations_of`].
+    pub fn activations(&self) -> Result<&'a Activations> {
+        self.forward.activations_of(self.layer)
+    }
 }
 
 /// Turns a picture and its activations into a raw map for a target class.
@@ -270,20 +278,14 @@ pub fn explain_forward(
             contrast: request.contrast,
         };
         let prediction = find(class)?;
-        let of_layers =
-            request
-                .layers
-                .iter()
-                .zip(&forward.activations)
-                .map(|(layer, activations)| {
-                    let view = LayerView {
-                        layer: *layer,
-                        activations,
-                        forward,
-                        input,
-                    };
-                    explainer.explain(&queries, view, target)
-                });
+        let of_layers = request.layers.iter().map(|layer| {
+            let view = LayerView {
+                layer: *layer,
+                forward,
+                input,
+            };
+            explainer.explain(&queries, view, target)
+        });
         maps.push(TargetMap {
             target,
             prediction,

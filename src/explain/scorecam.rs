@@ -41,7 +41,7 @@ impl Explainer for ScoreCam {
         view: LayerView<'_>,
         target: Target,
     ) -> Result<Heatmap> {
-        let activations = view.activations;
+        let activations = view.activations()?;
         let planes: Vec<&[f32]> = activations.planes().collect();
         let samples = number_of_samples(self, queries, planes.len())?;
         let mut strongest: Vec<usize> = (0..planes.len()).collect();

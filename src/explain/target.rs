@@ -124,6 +124,17 @@ pub struct Request {
     pub layers: Vec<TargetLayer>,
 }
 
+impl Request {
+    /// The classes that are named, apart from each picture's own.
+    pub fn classes(&self) -> Vec<usize> {
+        let targets = self.targets.iter().filter_map(|target| match target {
+            TargetChoice::Top1 => None,
+            TargetChoice::Class(class) => Some(*class),
+        });
+        targets.chain(self.contrast).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,14 +17,13 @@ pub(super) fn view_of_two_channels(test: impl FnOnce(LayerView<'_>, &ScoreGradie
         ..activations.clone()
     };
     let layer = TargetLayer { stage: 2, block: 0 };
-    let forward = Forward::new(vec![layer], vec![activations.clone()], vec![0.0]);
+    let forward = Forward::new(vec![layer], vec![activations], vec![0.0]);
     let input = ModelInput {
         size: 0,
         values: Vec::new(),
     };
     let view = LayerView {
         layer,
-        activations: &activations,
         forward: &forward,
         input: &input,
     };

@@ -59,7 +59,6 @@ impl ToyModel {
         self.passes.store(0, Ordering::Relaxed);
         let view = LayerView {
             layer,
-            activations: &forward.activations[0],
             forward: &forward,
             input,
         };
@@ -97,7 +96,7 @@ impl Classifier for ToyModel {
 
     fn backend(&self) -> Backend {
         Backend {
-            device: "cpu",
+            device: "cpu".to_owned(),
             isa: "toy",
             precision: Precision::F32,
             is_emulated: false,

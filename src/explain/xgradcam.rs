@@ -26,7 +26,7 @@ impl Explainer for XGradCam {
         target: Target,
     ) -> Result<Heatmap> {
         let gradient = ScoreGradient::of_target(queries.model(), view, target)?;
-        Ok(weighted_sum(view.activations, |channel, plane| {
+        Ok(weighted_sum(view.activations()?, |channel, plane| {
             let cells = plane.iter().enumerate();
             let products: f64 = cells
                 .map(|(cell, value)| gradient.at(channel, cell) * f64::from(*value))

@@ -4,8 +4,12 @@
 //! ModelInput ──► features ──► Activations (target layer) ──► head ──► Logits
 //! ```
 
+pub mod batched;
 pub mod convert;
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
+pub mod device;
 pub mod labels;
 mod randomize;
 mod resnet;
@@ -13,13 +17,14 @@ pub mod spec;
 pub mod summary;
 pub mod weights;
 
+pub use device::{DeviceChoice, Loaded, load_on};
 pub use labels::Labels;
 pub use resnet::ResNet;
 pub use spec::{ModelSpec, Normalization, TargetLayer};
 pub use weights::WeightFile;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, ErrorKind, Result, Stage};
 use cpu::{Isa, ReluMasks};
@@ -32,6 +37,8 @@ pub enum Precision {
     F32,
     /// Activations and weights rounded to bfloat16 (8 bits of precision), sums in f32.
     Bf16,
+    /// Activations and weights rounded to IEEE half precision (11 bits), sums in f32. On GPUs only.
+    F16,
 }
 
 impl Precision {
@@ -40,6 +47,7 @@ impl Precision {
         match self {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
+            Self::F16 => "f16",
         }
     }
 }
@@ -51,11 +59,11 @@ impl fmt::Display for Precision {
 }
 
 /// What computes a network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backend {
-    /// Such as `cpu`.
-    pub device: &'static str,
-    /// Instruction set of the kernels; `candle` for the reference, which leaves it to candle.
+    /// Such as `cpu` or `cuda:0 (NVIDIA H100)`.
+    pub device: String,
+    /// Instruction set or library of the kernels: `avx512`, `cudnn`; `candle` where it is left to candle.
     pub isa: &'static str,
     /// The arithmetic.
     pub precision: Precision,
@@ -82,7 +90,9 @@ pub fn load(
         Some(isa) => cpu::load(file, isa, precision),
         None if precision == Precision::F32 => Ok(Box::new(ResNet::load(&file)?)),
         None => {
-            let reason = if is_supported {
+            let reason = if precision == Precision::F16 {
+                cpu::NO_F16
+            } else if is_supported {
                 "this CPU has neither AVX2 nor AVX-512"
             } else {
                 "the fused executor does not run this network"
@@ -125,16 +135,48 @@ impl Activations {
 }
 
 /// What one forward pass yields.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Forward {
     /// The requested layers.
     pub layers: Vec<TargetLayer>,
-    /// Their activations, in the same order.
-    pub activations: Vec<Activations>,
     /// One score per class, before softmax.
     pub logits: Vec<f32>,
+    /// Of each layer, once somebody has looked at it.
+    activations: Vec<OnceLock<Activations>>,
+    /// Where they are until then.
+    device: Option<Box<dyn FetchActivations>>,
+    /// What a device has computed besides.
+    class_maps: Option<ClassMaps>,
     /// What the executor needs to go back; empty where candle ran.
     pub(crate) masks: ReluMasks,
+}
+
+/// Activations that stay where they were computed until somebody looks at them.
+pub(crate) trait FetchActivations: fmt::Debug + Send + Sync {
+    /// Those of the requested layer of this place.
+    ///
+    /// # Errors
+    /// If the device fails.
+    fn fetch(&self, index: usize) -> Result<Activations>;
+}
+
+/// Class activation maps at the last layer (Zhou et al., 2016): `sum_k W[c,k] A_k` for some classes `c`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ClassMaps {
+    pub(crate) classes: Vec<usize>,
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+    /// `[classes, height, width]`.
+    pub(crate) values: Vec<f32>,
+}
+
+impl ClassMaps {
+    /// Of one class, if it was computed.
+    pub(crate) fn of(&self, class: usize) -> Option<&[f32]> {
+        let index = self.classes.iter().position(|other| *other == class)?;
+        let cells = self.height * self.width;
+        self.values.get(index * cells..(index + 1) * cells)
+    }
 }
 
 impl Forward {
@@ -142,16 +184,58 @@ impl Forward {
     pub fn new(layers: Vec<TargetLayer>, activations: Vec<Activations>, logits: Vec<f32>) -> Self {
         Self {
             layers,
-            activations,
             logits,
+            activations: activations.into_iter().map(OnceLock::from).collect(),
+            device: None,
+            class_maps: None,
+            masks: ReluMasks::default(),
+        }
+    }
+
+    /// A pass on a device, where the activations stay for now.
+    pub(crate) fn on_device(
+        layers: Vec<TargetLayer>,
+        device: Box<dyn FetchActivations>,
+        logits: Vec<f32>,
+        class_maps: ClassMaps,
+    ) -> Self {
+        Self {
+            activations: layers.iter().map(|_| OnceLock::new()).collect(),
+            layers,
+            logits,
+            device: Some(device),
+            class_maps: Some(class_maps),
             masks: ReluMasks::default(),
         }
     }
 
     /// Activations of a requested layer.
-    pub fn activations_of(&self, layer: TargetLayer) -> Option<&Activations> {
-        let index = self.layers.iter().position(|other| *other == layer)?;
-        self.activations.get(index)
+    ///
+    /// # Errors
+    /// [`ErrorKind::Compute`] if the layer was not requested, or the device that has them fails.
+    pub fn activations_of(&self, layer: TargetLayer) -> Result<&Activations> {
+        let not_kept = || {
+            let message = format!(
+                "the activations of {} were not kept in the forward pass",
+                layer.torch_name()
+            );
+            Error::new(ErrorKind::Compute, message).at_stage(Stage::Model)
+        };
+        let index = self.layers.iter().position(|other| *other == layer);
+        let index = index.ok_or_else(not_kept)?;
+        let slot = self.activations.get(index).ok_or_else(not_kept)?;
+        if let Some(activations) = slot.get() {
+            return Ok(activations);
+        }
+        let device = self.device.as_ref().ok_or_else(not_kept)?;
+        // Two threads that come together fetch the same values.
+        let fetched = device.fetch(index)?;
+        Ok(slot.get_or_init(|| fetched))
+    }
+
+    /// Class activation maps that came with the pass.
+    pub(crate) fn class_maps(&self) -> Option<&ClassMaps> {
+        self.class_maps.as_ref()
     }
 }
 
@@ -210,6 +294,32 @@ pub trait Classifier: Send + Sync {
     /// # Errors
     /// [`ErrorKind::Compute`](crate::ErrorKind::Compute) if the backend fails or the input has the wrong size.
     fn forward(&self, input: &ModelInput, layers: &[TargetLayer]) -> Result<Forward>;
+
+    /// [`forward`](Self::forward), knowing that Grad-CAM at the last layer will be asked about `classes`, and about those that turn out most
+    /// probable: a device that is far away computes their maps itself.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    fn forward_for(
+        &self,
+        input: &ModelInput,
+        layers: &[TargetLayer],
+        classes: &[usize],
+    ) -> Result<Forward> {
+        let _ = classes;
+        self.forward(input, layers)
+    }
+
+    /// Passes that should be asked for at the same time, by as many threads, to keep what computes them busy; 1 if every thread computes
+    /// its own.
+    fn concurrency(&self) -> usize {
+        1
+    }
+
+    /// Pictures that are computed together at most, where they are at all. It shrinks when the device's memory runs out.
+    fn batch(&self) -> Option<usize> {
+        None
+    }
 
     /// The logits that the rest of the network makes of these activations of `layer`.
     ///

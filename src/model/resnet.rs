@@ -34,17 +34,17 @@ impl Convolution {
         conv: &str,
         norm: &str,
         [out, input, size]: [usize; 3],
-        stride: usize,
+        (stride, device): (usize, &Device),
     ) -> Result<Self> {
         let weight = file.tensor(&format!("{conv}.weight"), &[out, input, size, size])?;
         let norm = file.batch_norm(conv, norm, out, epsilon)?;
         let tensors = || -> candle_core::Result<[Tensor; 3]> {
             // A 1x1 convolution is a matrix product; as one, candle is spared its layout copies.
             let weight = match size {
-                1 if stride == 1 => Tensor::from_vec(weight, (1, out, input), &Device::Cpu)?,
-                _ => Tensor::from_vec(weight, (out, input, size, size), &Device::Cpu)?,
+                1 if stride == 1 => Tensor::from_vec(weight, (1, out, input), device)?,
+                _ => Tensor::from_vec(weight, (out, input, size, size), device)?,
             };
-            let per_channel = |values| Tensor::from_vec(values, (1, out, 1, 1), &Device::Cpu);
+            let per_channel = |values| Tensor::from_vec(values, (1, out, 1, 1), device);
             Ok([weight, per_channel(norm.scale)?, per_channel(norm.shift)?])
         };
         let [weight, scale, shift] = tensors().map_err(|error| file.error(error))?;
@@ -79,7 +79,12 @@ struct Bottleneck {
 }
 
 impl Bottleneck {
-    fn load(file: &WeightFile, spec: &ModelSpec, layer: TargetLayer) -> Result<Self> {
+    fn load(
+        file: &WeightFile,
+        spec: &ModelSpec,
+        layer: TargetLayer,
+        device: &Device,
+    ) -> Result<Self> {
         let shape = layer.shape();
         let (inner, stride) = (shape.inner, shape.stride);
         let (stride1, stride2) = if spec.has_stride_in_1x1 {
@@ -90,7 +95,14 @@ impl Bottleneck {
         let name = layer.torch_name();
         let conv = |index: usize, shape, stride| {
             let (conv, norm) = (format!("{name}.conv{index}"), format!("{name}.bn{index}"));
-            Convolution::load(file, spec.batch_norm_epsilon, &conv, &norm, shape, stride)
+            Convolution::load(
+                file,
+                spec.batch_norm_epsilon,
+                &conv,
+                &norm,
+                shape,
+                (stride, device),
+            )
         };
         let downsample = shape.has_downsample.then(|| {
             let (conv, norm) = (
@@ -103,7 +115,7 @@ impl Bottleneck {
                 &conv,
                 &norm,
                 [shape.output, shape.input, 1],
-                stride,
+                (stride, device),
             )
         });
         Ok(Self {
@@ -126,10 +138,11 @@ impl Bottleneck {
     }
 }
 
-/// The network on candle's CPU backend.
+/// The network on one of candle's devices, one picture at a time.
 #[derive(Debug)]
 pub struct ResNet {
     spec: ModelSpec,
+    device: Device,
     stem: Convolution,
     blocks: Vec<(TargetLayer, Bottleneck)>,
     fully_connected: FullyConnected,
@@ -137,11 +150,19 @@ pub struct ResNet {
 }
 
 impl ResNet {
-    /// Builds the network that the file's metadata describes.
+    /// Builds the network that the file's metadata describes, on candle's CPU backend.
     ///
     /// # Errors
     /// [`ErrorKind::Weights`] if metadata or tensors are missing, malformed or of the wrong shape.
     pub fn load(file: &WeightFile) -> Result<Self> {
+        Self::load_on(file, &Device::Cpu)
+    }
+
+    /// [`load`](Self::load) on another device.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), or if the device refuses the weights.
+    pub fn load_on(file: &WeightFile, device: &Device) -> Result<Self> {
         let spec = ModelSpec::from_weights(file)?;
         let stem = Convolution::load(
             file,
@@ -149,24 +170,25 @@ impl ResNet {
             "conv1",
             "bn1",
             [BASE_CHANNELS, 3, 7],
-            2,
+            (2, device),
         )?;
         let blocks = spec
             .target_layers()
             .into_iter()
-            .map(|layer| Ok((layer, Bottleneck::load(file, &spec, layer)?)))
+            .map(|layer| Ok((layer, Bottleneck::load(file, &spec, layer, device)?)))
             .collect::<Result<Vec<_>>>()?;
         let fully_connected = FullyConnected::load(file, &spec)?;
         let (classes, channels) = (spec.labels.len(), fully_connected.channels);
         let linear = || -> candle_core::Result<Linear> {
             let weight = &fully_connected.weight;
-            let weight = Tensor::from_slice(weight, (classes, channels), &Device::Cpu)?;
-            let bias = Tensor::from_slice(&fully_connected.bias, classes, &Device::Cpu)?;
+            let weight = Tensor::from_slice(weight, (classes, channels), device)?;
+            let bias = Tensor::from_slice(&fully_connected.bias, classes, device)?;
             Ok(Linear::new(weight, Some(bias)))
         };
         let linear = linear().map_err(|error| file.error(error))?;
         Ok(Self {
             spec,
+            device: device.clone(),
             stem,
             blocks,
             fully_connected,
@@ -191,7 +213,7 @@ impl ResNet {
 
     fn run(&self, input: &ModelInput, layers: &[TargetLayer]) -> candle_core::Result<Forward> {
         let size = input.size;
-        let mut x = Tensor::from_slice(&input.values, (1, 3, size, size), &Device::Cpu)?;
+        let mut x = Tensor::from_slice(&input.values, (1, 3, size, size), &self.device)?;
         x = self.stem(&x)?;
         let mut kept = vec![None; layers.len()];
         for (layer, block) in &self.blocks {
@@ -209,6 +231,16 @@ impl ResNet {
         Ok(Forward::new(layers.to_vec(), activations, logits))
     }
 
+    fn to_tensor(&self, activations: &Activations) -> candle_core::Result<Tensor> {
+        let Activations {
+            channels,
+            height,
+            width,
+            values,
+        } = activations;
+        Tensor::from_slice(values, (1, *channels, *height, *width), &self.device)
+    }
+
     /// From the output of `layer` to the logits, `[1, classes]`.
     fn run_from(&self, layer: TargetLayer, output: &Tensor) -> candle_core::Result<Tensor> {
         let mut x = output.clone();
@@ -224,8 +256,8 @@ impl ResNet {
         layer: TargetLayer,
         logit_weights: &[f32],
     ) -> candle_core::Result<Activations> {
-        let leaf = Var::from_tensor(&to_tensor(activations)?)?;
-        let weights = Tensor::from_slice(logit_weights, (1, logit_weights.len()), &Device::Cpu)?;
+        let leaf = Var::from_tensor(&self.to_tensor(activations)?)?;
+        let weights = Tensor::from_slice(logit_weights, (1, logit_weights.len()), &self.device)?;
         let score = (self.run_from(layer, leaf.as_tensor())? * weights)?.sum_all()?;
         let gradients = score.backward()?;
         let gradient = gradients.get(&leaf).ok_or_else(|| {
@@ -242,7 +274,7 @@ impl Classifier for ResNet {
 
     fn backend(&self) -> Backend {
         Backend {
-            device: "cpu",
+            device: device_name(&self.device).to_owned(),
             isa: "candle",
             precision: Precision::F32,
             is_emulated: false,
@@ -261,7 +293,8 @@ impl Classifier for ResNet {
 
     fn head(&self, layer: TargetLayer, activations: &Activations) -> Result<Vec<f32>> {
         check_activations(&self.spec, layer, activations)?;
-        let logits = to_tensor(activations)
+        let logits = self
+            .to_tensor(activations)
             .and_then(|output| self.run_from(layer, &output)?.flatten_all()?.to_vec1());
         logits.map_err(|error| compute_error("cannot run the network's head", error))
     }
@@ -272,30 +305,22 @@ impl Classifier for ResNet {
         layer: TargetLayer,
         logit_weights: &[f32],
     ) -> Result<Activations> {
-        let activations = forward.activations_of(layer).ok_or_else(|| {
-            Error::new(
-                ErrorKind::Compute,
-                "the layer was not kept in the forward pass",
-            )
-            .at_stage(Stage::Model)
-        })?;
+        let activations = forward.activations_of(layer)?;
         self.gradient(activations, layer, logit_weights)
             .map_err(|error| compute_error("cannot compute the gradient", error))
     }
 }
 
-fn compute_error(action: &str, error: candle_core::Error) -> Error {
-    Error::caused_by(ErrorKind::Compute, action, error).at_stage(Stage::Model)
+fn device_name(device: &Device) -> &'static str {
+    match device {
+        Device::Cpu => "cpu",
+        Device::Cuda(_) => "cuda",
+        Device::Metal(_) => "metal",
+    }
 }
 
-fn to_tensor(activations: &Activations) -> candle_core::Result<Tensor> {
-    let Activations {
-        channels,
-        height,
-        width,
-        values,
-    } = activations;
-    Tensor::from_slice(values, (1, *channels, *height, *width), &Device::Cpu)
+fn compute_error(action: &str, error: candle_core::Error) -> Error {
+    Error::caused_by(ErrorKind::Compute, action, error).at_stage(Stage::Model)
 }
 
 fn to_activations(tensor: &Tensor) -> candle_core::Result<Activations> {

@@ -68,7 +68,7 @@ pub struct Explaining<'a> {
     pub samples: Option<usize>,
     /// Seed for methods with chance in them.
     pub seed: u64,
-    /// Worker threads. At least 1.
+    /// Worker threads, at least 1. There are more where a device takes many frames at a time.
     pub workers: usize,
 }
 
@@ -106,14 +106,19 @@ impl<'a> Explaining<'a> {
         if self.makes_many_passes() {
             1
         } else {
-            self.workers.max(1)
+            self.threads()
         }
+    }
+
+    /// As many as were asked for, or as it takes to fill the batches of a device: those mostly wait.
+    fn threads(&self) -> usize {
+        self.workers.max(self.model.concurrency()).max(1)
     }
 
     /// Threads that share the passes of one frame.
     pub(super) fn query_threads(&self) -> usize {
         if self.makes_many_passes() {
-            self.workers.max(1)
+            self.threads()
         } else {
             1
         }
@@ -333,9 +338,9 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
         cpu_ms_per_frame: cpu_s * 1e3 / finished.frames_written.max(1) as f64,
         peak_rss_mb: peak_rss_mb(),
         stages: times,
-        precision: backend.map(|backend| backend.precision.name()),
+        precision: backend.as_ref().map(|backend| backend.precision.name()),
+        isa: backend.as_ref().map(|backend| backend.isa),
         device: backend.map(|backend| backend.device),
-        isa: backend.map(|backend| backend.isa),
         flicker: finished.flicker,
         no_positive_evidence: finished.no_positive_evidence,
         was_cancelled: cancel.is_cancelled(),

@@ -107,7 +107,7 @@ pub struct Summary {
     /// Arithmetic of the network; `null` if none ran.
     pub precision: Option<&'static str>,
     /// Where the network ran.
-    pub device: Option<&'static str>,
+    pub device: Option<String>,
     /// Instruction set of the network's kernels; `candle` leaves it to candle.
     pub isa: Option<&'static str>,
     /// Mean absolute change of the drawn map between neighbouring frames outside scene cuts, 0 to 1; `null` without such a pair. Frames that carry a map on count as unchanged.
@@ -146,7 +146,7 @@ impl Summary {
             peak_rss_mb: self.peak_rss_mb.max(first.peak_rss_mb),
             stages,
             precision: first.precision,
-            device: first.device,
+            device: first.device.clone(),
             isa: first.isa,
             last: first.last,
             was_cancelled: self.was_cancelled || first.was_cancelled,

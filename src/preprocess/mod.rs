@@ -150,7 +150,7 @@ impl Preprocessor {
             .into_iter()
             .zip(green)
             .zip(blue)
-            .map(|((red, green), blue)| [red, green, blue].map(|value| value.round() as u8))
+            .map(|((red, green), blue)| [red, green, blue].map(|value| (value + 0.5) as u8))
             .collect();
         Ok(orientation
             .to_upright(&pixels, coded_width, coded_height)

@@ -106,7 +106,6 @@ pub fn explain(
 ) -> Heatmap {
     let view = LayerView {
         layer,
-        activations: forward.activations_of(layer).unwrap(),
         forward,
         input,
     };

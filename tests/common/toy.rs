@@ -82,7 +82,7 @@ impl Classifier for ToyModel {
 
     fn backend(&self) -> Backend {
         Backend {
-            device: "cpu",
+            device: "cpu".to_owned(),
             isa: "toy",
             precision: Precision::F32,
             is_emulated: false,

@@ -14,7 +14,8 @@ use gradcam_video::audit::{
     Severity, Start, merge, settings_of,
 };
 use gradcam_video::explain::method_by_name;
-use gradcam_video::model::{Classifier, Precision, WeightFile};
+use gradcam_video::model::batched::BatchSize;
+use gradcam_video::model::{DeviceChoice, Precision, WeightFile};
 use gradcam_video::pipeline::{CancelToken, Explaining};
 use gradcam_video::preprocess::ResizePolicy;
 use gradcam_video::{Error, ErrorKind};
@@ -22,7 +23,7 @@ use gradcam_video::{Error, ErrorKind};
 pub(super) use self::args::AuditArgs;
 use self::args::{AuditCommand, FormatArg, MergeArgs, ResultArgs, RunArgs};
 use super::Outcome;
-use super::config::{Question, Running, all_cores};
+use super::config::{NetworkChoice, Question, Running, all_cores};
 use super::console::Console;
 use super::files::open_boxes;
 use super::interrupt;
@@ -59,7 +60,7 @@ fn audit(args: RunArgs) -> anyhow::Result<Outcome> {
     let cancel = CancelToken::new();
     let console: Console = args.verbosity.into();
     interrupt::install(&cancel, console, "stopping")?;
-    let running = Running::new(args.running, all_cores());
+    let running = Running::new(args.running, all_cores())?;
     let question = Question::new(args.method.method, args.method.score)?;
     let resize = ResizePolicy::from(args.resize);
     let labels = match args.labels.as_str() {
@@ -69,7 +70,7 @@ fn audit(args: RunArgs) -> anyhow::Result<Outcome> {
     let boxes = open_boxes(args.boxes.as_deref(), console)?;
 
     let weights = Arc::new(load_weights(running.weights.as_deref())?);
-    let model = load_model(Arc::clone(&weights), running.precision)?;
+    let model = load_model(Arc::clone(&weights), &running.network, console)?;
     let (request, layer_name) = question.request(model.spec())?;
     let settings = AuditSettings {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -81,7 +82,7 @@ fn audit(args: RunArgs) -> anyhow::Result<Outcome> {
         samples: question.samples,
         seed: question.seed,
         resize: resize.name().to_owned(),
-        precision: running.precision.name().to_owned(),
+        precision: running.network.precision.name().to_owned(),
         top_k: usize::from(args.top_k),
         sample_fps: args.sample_fps,
         deinterlace: args.deinterlace,
@@ -164,7 +165,7 @@ fn merge_shards(args: MergeArgs) -> anyhow::Result<Outcome> {
     let settings = settings_of(&args.shards)?;
     let weights = Arc::new(load_weights(args.weights.weights.as_deref())?);
     check_weights(&settings, &weights)?;
-    let precisions = [Precision::F32, Precision::Bf16];
+    let precisions = [Precision::F32, Precision::Bf16, Precision::F16];
     let precision = precisions
         .into_iter()
         .find(|precision| precision.name() == settings.precision);
@@ -173,7 +174,12 @@ fn merge_shards(args: MergeArgs) -> anyhow::Result<Outcome> {
         let message = "cannot merge: the shards were made by another version of this program";
         return Err(Error::new(ErrorKind::Input, message).into());
     };
-    let model: Box<dyn Classifier> = load_model(weights, precision)?;
+    let network = NetworkChoice {
+        precision,
+        device: DeviceChoice::default(),
+        batch: BatchSize::default(),
+    };
+    let model = load_model(weights, &network, console)?;
     let explaining = Explaining {
         seed: settings.seed,
         workers: args.workers.map_or_else(all_cores, usize::from),

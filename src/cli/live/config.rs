@@ -17,7 +17,10 @@ use super::super::console::Console;
 use super::super::values::{Scale, output_spec, parse_time, usage};
 use super::args::{LiveArgs, PreviewArg};
 use super::source::Sources;
+use crate::cli::args::RunningArgs;
 
+/// A GPU's batch takes no longer than a frame of 30 per second.
+const LATENCY: Duration = Duration::from_millis(33);
 /// A server or camera that is silent for so long is opened again: a viewer waits for it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -120,11 +123,17 @@ impl LiveConfig {
                 is_live: true,
                 ..encode_options(args.encoding, args.results.overwrite)
             },
-            // Capture, drawing and encoding need the last one.
-            running: Running::new(args.running, all_cores().saturating_sub(1).max(1)),
+            running: running(args.running)?,
             console: args.verbosity.into(),
         })
     }
+}
+
+fn running(args: RunningArgs) -> Result<Running> {
+    // Capture, drawing and encoding need the last core.
+    let mut running = Running::new(args, all_cores().saturating_sub(1).max(1))?;
+    running.network.batch.latency = Some(LATENCY);
+    Ok(running)
 }
 
 fn parse_address(text: &str) -> Result<SocketAddr> {

@@ -34,7 +34,7 @@ pub(super) fn run(args: LiveArgs) -> anyhow::Result<Outcome> {
     let cancel = CancelToken::new();
     interrupt::install(&cancel, console, "stopping")?;
     let weights = Arc::new(load_weights(config.running.weights.as_deref())?);
-    let model = load_model(Arc::clone(&weights), config.running.precision)?;
+    let model = load_model(Arc::clone(&weights), &config.running.network, console)?;
     let spec = model.spec();
     let target = &config.target;
     let (request, layer_name) =
@@ -84,7 +84,7 @@ pub(super) fn run(args: LiveArgs) -> anyhow::Result<Outcome> {
         info,
         spec,
         weights: &weights,
-        precision: config.running.precision,
+        precision: config.running.network.precision,
         resize: target.resize,
         explainer: question.explainer,
         request: &question.request,

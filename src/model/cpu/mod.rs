@@ -52,6 +52,9 @@ use kernels::{Element, page_out};
 use network::{Network, Workspace};
 use pool::Pool;
 
+/// Why [`Precision::F16`] is for GPUs.
+pub(super) const NO_F16: &str = "on a CPU there are f32 and bf16";
+
 /// Builds the executor for `precision`.
 ///
 /// # Errors
@@ -61,6 +64,10 @@ pub fn load(file: Arc<WeightFile>, isa: Isa, precision: Precision) -> Result<Box
     Ok(match precision {
         Precision::F32 => Box::new(Executor::<f32>::load(file, isa, precision)?),
         Precision::Bf16 => Box::new(Executor::<bf16>::load(file, isa, precision)?),
+        Precision::F16 => {
+            let message = format!("cannot compute in f16: {NO_F16}");
+            return Err(Error::new(ErrorKind::InvalidArgument, message));
+        }
     })
 }
 
@@ -124,7 +131,7 @@ impl<E: Element> Classifier for Executor<E> {
 
     fn backend(&self) -> Backend {
         Backend {
-            device: "cpu",
+            device: "cpu".to_owned(),
             isa: self.isa.name_for(self.precision),
             precision: self.precision,
             is_emulated: self.precision == Precision::Bf16 && !self.isa.has_bf16(),
@@ -143,11 +150,10 @@ impl<E: Element> Classifier for Executor<E> {
             |workspace| self.network.forward(input, layers, head, workspace),
         );
         let activations = pass.activations.into_iter().collect::<Option<_>>();
+        let activations = activations.ok_or_else(|| error("unknown target layer"))?;
         Ok(Forward {
-            layers: layers.to_vec(),
-            activations: activations.ok_or_else(|| error("unknown target layer"))?,
-            logits: pass.logits,
             masks: pass.masks,
+            ..Forward::new(layers.to_vec(), activations, pass.logits)
         })
     }
 
@@ -170,7 +176,7 @@ impl<E: Element> Classifier for Executor<E> {
         logit_weights: &[f32],
     ) -> Result<Activations> {
         let classes = self.fully_connected.bias.len();
-        if forward.activations_of(layer).is_none() || logit_weights.len() != classes {
+        if !forward.layers.contains(&layer) || logit_weights.len() != classes {
             return Err(error(
                 "a gradient needs a requested layer and a weight per class",
             ));

@@ -89,7 +89,10 @@ impl LiveWorker<'_> {
             .map_err(|error: crate::Error| error.at_stage(Stage::Preprocess))?;
         let forward = times
             .model
-            .measure(|| model.forward(&input, &question.request.layers))
+            .measure(|| {
+                let request = &question.request;
+                model.forward_for(&input, &request.layers, &request.classes())
+            })
             .map_err(|error| error.at_stage(Stage::Model))?;
         let request = self.settled(task, &forward, &thumbnail);
         let explanation = times

@@ -75,8 +75,7 @@ impl Network {
     /// [`ErrorKind::Compute`] if the network fails.
     pub(crate) fn activations(&self, input: &ModelInput) -> Result<Activations> {
         let pass = self.model.forward(input, &[self.layer])?;
-        let none = || Error::new(ErrorKind::Compute, "the network gave no activations");
-        pass.activations.into_iter().next().ok_or_else(none)
+        Ok(pass.activations_of(self.layer)?.clone())
     }
 }
 

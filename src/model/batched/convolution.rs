@@ -1,0 +1,156 @@
+//! Convolutions with batch normalisation folded into their weights, on tensors with channels last: `[pictures, height, width, channels]`.
+
+use candle_core::{DType, Device, Tensor};
+
+use crate::error::Result;
+use crate::model::weights::WeightFile;
+
+/// One convolution's weights, where the device has them.
+#[derive(Debug)]
+pub(in crate::model) struct Convolution {
+    /// As [`Engine::prepare`] made it.
+    pub(in crate::model) weight: Tensor,
+    /// `[out]`.
+    pub(in crate::model) bias: Tensor,
+    /// Side of the filter.
+    pub(in crate::model) size: usize,
+    pub(in crate::model) stride: usize,
+}
+
+impl Convolution {
+    /// Zeros around the picture.
+    pub(in crate::model) fn padding(&self) -> usize {
+        self.size / 2
+    }
+}
+
+/// Where weights are loaded to, and as what.
+pub(super) struct Loader<'a> {
+    pub(super) file: &'a WeightFile,
+    pub(super) batch_norm_epsilon: f64,
+    pub(super) engine: &'a dyn Engine,
+    pub(super) device: &'a Device,
+    pub(super) dtype: DType,
+}
+
+impl Loader<'_> {
+    /// Loads `conv` and folds `norm` (tensor name prefixes) into it: `scale * (w x) + shift = (scale * w) x + shift`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Weights`](crate::ErrorKind::Weights) if a tensor is missing or has another shape, or the device refuses it.
+    pub(super) fn convolution(
+        &self,
+        conv: &str,
+        norm: &str,
+        [out, input, size]: [usize; 3],
+        stride: usize,
+    ) -> Result<Convolution> {
+        let file = self.file;
+        let weight = file.tensor(&format!("{conv}.weight"), &[out, input, size, size])?;
+        let norm = file.batch_norm(conv, norm, out, self.batch_norm_epsilon)?;
+        let tensors = || -> candle_core::Result<[Tensor; 2]> {
+            let cpu = Device::Cpu;
+            let scale = Tensor::from_vec(norm.scale, (out, 1, 1, 1), &cpu)?;
+            let weight = Tensor::from_vec(weight, (out, input, size, size), &cpu)?;
+            let folded = weight.broadcast_mul(&scale)?.permute((0, 2, 3, 1))?;
+            let weight = folded.contiguous()?.to_dtype(self.dtype)?;
+            let bias = Tensor::from_vec(norm.shift, out, &cpu)?.to_dtype(self.dtype)?;
+            let weight = self.engine.prepare(&weight.to_device(self.device)?)?;
+            Ok([weight, bias.to_device(self.device)?])
+        };
+        let [weight, bias] = tensors().map_err(|error| file.error(error))?;
+        Ok(Convolution {
+            weight,
+            bias,
+            size,
+            stride,
+        })
+    }
+}
+
+/// What runs the layers on a device.
+pub(in crate::model) trait Engine: std::fmt::Debug {
+    /// A filter `[out, height, width, in]` in the order that this engine reads.
+    ///
+    /// # Errors
+    /// If the device fails.
+    fn prepare(&self, filter: &Tensor) -> candle_core::Result<Tensor>;
+
+    /// `conv(x) + bias`, then `+ shortcut`, then ReLU if `is_rectified`.
+    ///
+    /// # Errors
+    /// If the device fails.
+    fn convolve(
+        &self,
+        x: &Tensor,
+        convolution: &Convolution,
+        shortcut: Option<&Tensor>,
+        is_rectified: bool,
+    ) -> candle_core::Result<Tensor>;
+
+    /// The largest of every 3x3, two apart, one pixel over the edge; `x` is not negative.
+    ///
+    /// # Errors
+    /// If the device fails.
+    fn max_pool(&self, x: &Tensor) -> candle_core::Result<Tensor>;
+}
+
+/// Candle's own operations, on any of its devices: 1x1 convolutions are products with the matrix of all pixels.
+#[derive(Debug)]
+pub(in crate::model) struct CandleEngine;
+
+impl Engine for CandleEngine {
+    fn prepare(&self, filter: &Tensor) -> candle_core::Result<Tensor> {
+        let (out, size, _, input) = filter.dims4()?;
+        if size == 1 {
+            return filter.reshape((out, input))?.t()?.contiguous();
+        }
+        filter.permute((0, 3, 1, 2))?.contiguous()
+    }
+
+    fn convolve(
+        &self,
+        x: &Tensor,
+        convolution: &Convolution,
+        shortcut: Option<&Tensor>,
+        is_rectified: bool,
+    ) -> candle_core::Result<Tensor> {
+        let Convolution { weight, stride, .. } = convolution;
+        let y = if convolution.size == 1 {
+            let x = every_nth_pixel(x, *stride)?;
+            let (pictures, height, width, _) = x.dims4()?;
+            let y = x.flatten_to(2)?.matmul(weight)?;
+            y.reshape((pictures, height, width, ()))?
+        } else {
+            let x = x.permute((0, 3, 1, 2))?.contiguous()?;
+            let y = x.conv2d(weight, convolution.padding(), *stride, 1, 1)?;
+            y.permute((0, 2, 3, 1))?.contiguous()?
+        };
+        let mut y = y.broadcast_add(&convolution.bias)?;
+        if let Some(shortcut) = shortcut {
+            y = (y + shortcut)?;
+        }
+        if is_rectified { y.relu() } else { Ok(y) }
+    }
+
+    fn max_pool(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        // Zero padding is right: what is pooled is not negative.
+        let x = x.permute((0, 3, 1, 2))?.contiguous()?;
+        let x = x.pad_with_zeros(2, 1, 1)?.pad_with_zeros(3, 1, 1)?;
+        x.max_pool2d_with_stride(3, 2)?
+            .permute((0, 2, 3, 1))?
+            .contiguous()
+    }
+}
+
+/// What a 1x1 convolution with a stride looks at.
+fn every_nth_pixel(x: &Tensor, n: usize) -> candle_core::Result<Tensor> {
+    if n == 1 {
+        return Ok(x.clone());
+    }
+    let (pictures, height, width, channels) = x.dims4()?;
+    // Rows and columns in groups of `n`, of which the first is taken.
+    let x = x.reshape((pictures, height / n, n, width / n, n, channels))?;
+    let x = x.narrow(4, 0, 1)?.narrow(2, 0, 1)?.contiguous()?;
+    x.reshape((pictures, height / n, width / n, channels))
+}

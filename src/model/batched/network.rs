@@ -1,0 +1,302 @@
+//! ResNet with bottleneck blocks for batches: batch normalisation folded, channels last, nothing waited for between the first layer and the
+//! last.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use candle_core::{DType, Device, Tensor};
+
+use super::BatchNetwork;
+use super::class_maps::{ClassHead, Row};
+use super::convolution::{CandleEngine, Convolution, Engine, Loader};
+use super::gather::Question;
+use super::picture::Element;
+use super::transfer::{Download, InPlace, Transfer};
+use crate::error::{Error, ErrorKind, Result, Stage};
+use crate::model::spec::{BASE_CHANNELS, ModelSpec, TargetLayer};
+use crate::model::weights::WeightFile;
+use crate::model::{Activations, FetchActivations, Forward, FullyConnected};
+
+/// What a device needs to run the network.
+pub(in crate::model) struct Parts<T> {
+    pub(in crate::model) device: Device,
+    pub(in crate::model) engine: Box<dyn Engine>,
+    pub(in crate::model) transfer: Box<dyn Transfer<T>>,
+}
+
+impl<T: Element> Parts<T> {
+    /// Candle's CPU backend: the same network without a GPU.
+    pub(super) fn on_cpu() -> Self {
+        Self {
+            device: Device::Cpu,
+            engine: Box::new(CandleEngine),
+            transfer: Box::new(InPlace),
+        }
+    }
+}
+
+/// Residual block: 1x1, 3x3, 1x1, plus the input (through a 1x1 where the shape changes).
+struct Bottleneck {
+    conv1: Convolution,
+    conv2: Convolution,
+    conv3: Convolution,
+    downsample: Option<Convolution>,
+}
+
+impl Bottleneck {
+    fn load(loader: &Loader<'_>, spec: &ModelSpec, layer: TargetLayer) -> Result<Self> {
+        let (shape, name) = (layer.shape(), layer.torch_name());
+        let (inner, stride) = (shape.inner, shape.stride);
+        let (stride1, stride2) = if spec.has_stride_in_1x1 {
+            (stride, 1)
+        } else {
+            (1, stride)
+        };
+        let convolution = |index: usize, shape, stride| {
+            let (conv, norm) = (format!("{name}.conv{index}"), format!("{name}.bn{index}"));
+            loader.convolution(&conv, &norm, shape, stride)
+        };
+        let downsample = shape.has_downsample.then(|| {
+            let (conv, norm) = ("downsample.0", "downsample.1");
+            let shape = [shape.output, shape.input, 1];
+            loader.convolution(
+                &format!("{name}.{conv}"),
+                &format!("{name}.{norm}"),
+                shape,
+                stride,
+            )
+        });
+        Ok(Self {
+            conv1: convolution(1, [inner, shape.input, 1], stride1)?,
+            conv2: convolution(2, [inner, inner, 3], stride2)?,
+            conv3: convolution(3, [shape.output, inner, 1], 1)?,
+            downsample: downsample.transpose()?,
+        })
+    }
+
+    fn forward(&self, engine: &dyn Engine, x: &Tensor) -> candle_core::Result<Tensor> {
+        let y = engine.convolve(x, &self.conv1, None, true)?;
+        let y = engine.convolve(&y, &self.conv2, None, true)?;
+        let shortcut = match &self.downsample {
+            Some(conv) => engine.convolve(x, conv, None, false)?,
+            None => x.clone(),
+        };
+        engine.convolve(&y, &self.conv3, Some(&shortcut), true)
+    }
+}
+
+/// The network on one device, for the thread that it belongs to.
+pub(in crate::model) struct FoldedResNet<T> {
+    input_size: usize,
+    engine: Box<dyn Engine>,
+    transfer: Box<dyn Transfer<T>>,
+    stem: Convolution,
+    blocks: Vec<(TargetLayer, Bottleneck)>,
+    head: ClassHead,
+    element: PhantomData<T>,
+}
+
+impl<T> fmt::Debug for FoldedResNet<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FoldedResNet")
+            .field("engine", &self.engine)
+            .field("blocks", &self.blocks.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T: Element> FoldedResNet<T> {
+    /// Builds the network that the file's metadata describes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Weights`] if metadata or tensors are missing, malformed or of the wrong shape, or the device refuses them.
+    pub(in crate::model) fn load(file: &WeightFile, parts: Parts<T>) -> Result<Self> {
+        let Parts {
+            device,
+            engine,
+            transfer,
+        } = parts;
+        let spec = ModelSpec::from_weights(file)?;
+        let loader = Loader {
+            file,
+            batch_norm_epsilon: spec.batch_norm_epsilon,
+            engine: &*engine,
+            device: &device,
+            dtype: T::DTYPE,
+        };
+        let stem = loader.convolution("conv1", "bn1", [BASE_CHANNELS, 3, 7], 2)?;
+        let blocks = spec
+            .target_layers()
+            .into_iter()
+            .map(|layer| Ok((layer, Bottleneck::load(&loader, &spec, layer)?)))
+            .collect::<Result<Vec<_>>>()?;
+        let fully_connected = FullyConnected::load(file, &spec)?;
+        let head = ClassHead::new(&fully_connected, &device).map_err(|error| file.error(error))?;
+        Ok(Self {
+            input_size: spec.input_size,
+            engine,
+            transfer,
+            stem,
+            blocks,
+            head,
+            element: PhantomData,
+        })
+    }
+
+    fn run(&mut self, batch: &[&Question<Vec<T>>]) -> candle_core::Result<Running> {
+        let size = self.input_size;
+        let pictures: Vec<&[T]> = batch.iter().map(|question| &*question.picture).collect();
+        let mut x = self
+            .transfer
+            .upload(&pictures, [batch.len(), size, size, 3])?;
+        let engine = &*self.engine;
+        x = engine.convolve(&x, &self.stem, None, true)?;
+        x = engine.max_pool(&x)?;
+        let mut kept = Vec::new();
+        for (layer, block) in &self.blocks {
+            x = block.forward(engine, &x)?;
+            if batch.iter().any(|asked| asked.layers.contains(layer)) {
+                kept.push((*layer, x.clone()));
+            }
+        }
+        let most = batch.iter().map(|asked| asked.classes.len()).max();
+        let padded: Vec<Vec<usize>> = batch
+            .iter()
+            .map(|asked| {
+                let mut classes = asked.classes.clone();
+                classes.resize(most.unwrap_or(0), 0);
+                classes
+            })
+            .collect();
+        let wanted: Vec<&[usize]> = padded.iter().map(Vec::as_slice).collect();
+        let (output, row) = self.head.run(&x, &wanted)?;
+        Ok(Running {
+            layers: batch.iter().map(|asked| asked.layers.clone()).collect(),
+            kept,
+            row,
+            download: self.transfer.download(&output)?,
+        })
+    }
+}
+
+/// A batch that the device computes.
+pub(in crate::model) struct Running {
+    /// What each picture's caller may look at.
+    layers: Vec<Vec<TargetLayer>>,
+    /// Outputs of all those layers for the whole batch, on the device.
+    kept: Vec<(TargetLayer, Tensor)>,
+    row: Row,
+    download: Download,
+}
+
+impl<T: Element> BatchNetwork for FoldedResNet<T> {
+    type Picture = Vec<T>;
+    type Running = Running;
+
+    fn launch(&mut self, batch: &[&Question<Vec<T>>]) -> Result<Running> {
+        self.run(batch).map_err(device_error)
+    }
+
+    fn collect(&mut self, running: Running) -> Result<Vec<Forward>> {
+        let Running {
+            layers,
+            kept,
+            row,
+            download,
+        } = running;
+        let values = download().map_err(device_error)?;
+        let of_picture = |(index, (values, layers)): (usize, (&[f32], Vec<TargetLayer>))| {
+            let (logits, maps) = row.split(values);
+            let tensors = layers
+                .iter()
+                .filter_map(|layer| kept.iter().find(|(other, _)| other == layer))
+                .map(|(_, tensor)| tensor.narrow(0, index, 1))
+                .collect::<candle_core::Result<Vec<_>>>();
+            let tensors = tensors.map_err(device_error)?;
+            if tensors.len() != layers.len() {
+                return Err(
+                    Error::new(ErrorKind::Compute, "unknown target layer").at_stage(Stage::Model)
+                );
+            }
+            Ok(Forward::on_device(
+                layers,
+                Box::new(OnDevice(tensors)),
+                logits,
+                maps,
+            ))
+        };
+        values
+            .chunks_exact(row.len())
+            .zip(layers)
+            .enumerate()
+            .map(of_picture)
+            .collect()
+    }
+}
+
+/// Activations of one picture that stay on the device until someone looks at them: `[1, height, width, channels]` each.
+#[derive(Debug)]
+struct OnDevice(Vec<Tensor>);
+
+impl FetchActivations for OnDevice {
+    fn fetch(&self, index: usize) -> Result<Activations> {
+        let read = |tensor: &Tensor| {
+            let (_, height, width, channels) = tensor.dims4()?;
+            let planes = tensor.permute((0, 3, 1, 2))?.contiguous()?;
+            Ok(Activations {
+                channels,
+                height,
+                width,
+                values: planes.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?,
+            })
+        };
+        let tensor = self.0.get(index).ok_or_else(|| {
+            let message = "the layer was not kept in the forward pass";
+            Error::new(ErrorKind::Compute, message).at_stage(Stage::Model)
+        })?;
+        read(tensor).map_err(device_error)
+    }
+}
+
+/// What a device says when memory is short: CUDA, cuBLAS, cuDNN.
+const OUT_OF_MEMORY: [&str; 3] = ["OUT_OF_MEMORY", "out of memory", "ALLOC_FAILED"];
+
+/// A candle error with the kind that tells whether a smaller batch may help.
+pub(in crate::model) fn device_error(error: candle_core::Error) -> Error {
+    let text = error.to_string();
+    let kind = if OUT_OF_MEMORY.iter().any(|words| text.contains(words)) {
+        ErrorKind::OutOfMemory
+    } else {
+        ErrorKind::Compute
+    };
+    // A backtrace has many lines, the cause is in the first.
+    let cause = text.lines().next().unwrap_or_default().to_owned();
+    Error::caused_by(kind, "cannot run the network on the device", cause).at_stage(Stage::Model)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_runs_out_is_told_from_other_failures() {
+        for (text, kind) in [
+            (
+                "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")",
+                ErrorKind::OutOfMemory,
+            ),
+            (
+                "CublasError(CUBLAS_STATUS_ALLOC_FAILED)",
+                ErrorKind::OutOfMemory,
+            ),
+            (
+                "DriverError(CUDA_ERROR_ILLEGAL_ADDRESS, \"...\")\n  at frame 1",
+                ErrorKind::Compute,
+            ),
+        ] {
+            let error = device_error(candle_core::Error::Msg(text.to_owned()));
+            assert_eq!(error.kind(), kind, "{text}");
+            assert!(!error.one_line().contains("frame 1"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! How many pictures make a batch: measured, since it depends on the device, the precision and the network.
+
+use std::time::{Duration, Instant};
+
+use super::BatchNetwork;
+use super::gather::Question;
+use crate::error::{ErrorKind, Result};
+
+/// Batches that are tried, in this order.
+const CANDIDATES: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
+/// A larger batch must bring at least this much more speed.
+const WORTH: f64 = 1.05;
+/// Runs of each candidate, of which the fastest counts; one before them makes buffers and plans.
+const RUNS: usize = 3;
+
+/// The smallest batch behind which more pictures bring no more speed, or memory or `latency` runs out.
+///
+/// # Errors
+/// If the device cannot run a single picture.
+pub(super) fn best_batch<N: BatchNetwork>(
+    network: &mut N,
+    picture: &N::Picture,
+    latency: Option<Duration>,
+) -> Result<usize> {
+    let mut best = (1, 0.0);
+    for batch in CANDIDATES {
+        let time = match time_of(network, picture, batch) {
+            Ok(time) => time,
+            Err(error) if error.kind() == ErrorKind::OutOfMemory && batch > 1 => break,
+            Err(error) => return Err(error),
+        };
+        if batch > 1 && latency.is_some_and(|latency| time > latency) {
+            break;
+        }
+        let speed = batch as f64 / time.as_secs_f64().max(f64::EPSILON);
+        if speed < best.1 * WORTH {
+            break;
+        }
+        best = (batch, speed);
+    }
+    Ok(best.0)
+}
+
+fn time_of<N: BatchNetwork>(
+    network: &mut N,
+    picture: &N::Picture,
+    batch: usize,
+) -> Result<Duration> {
+    let question = Question {
+        picture: picture.clone(),
+        layers: Vec::new(),
+        classes: Vec::new(),
+    };
+    let questions = vec![&question; batch];
+    let mut fastest = Duration::MAX;
+    for run in 0..=RUNS {
+        let start = Instant::now();
+        let running = network.launch(&questions)?;
+        network.collect(running)?;
+        if run > 0 {
+            fastest = fastest.min(start.elapsed());
+        }
+    }
+    Ok(fastest)
+}

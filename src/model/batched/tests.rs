@@ -1,0 +1,290 @@
+//! Batches of a made-up network: who gets which answer, and what happens when the device has had enough.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use super::gather::Question;
+use super::{BatchNetwork, BatchSize, Batched, Facts, Make, probe};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{
+    Backend, Classifier, Forward, FullyConnected, Labels, ModelInput, ModelSpec, Normalization,
+    Precision,
+};
+
+const SIZE: usize = 4;
+
+/// What a test can see and do while the network runs.
+#[derive(Default)]
+struct Lab {
+    /// Sizes of the batches that were launched.
+    batches: Mutex<Vec<usize>>,
+    /// More pictures than this do not fit.
+    room: AtomicUsize,
+    /// What the next launches fail with.
+    failures: Mutex<VecDeque<ErrorKind>>,
+    /// Launched and not yet collected.
+    under_way: AtomicUsize,
+    most_under_way: AtomicUsize,
+}
+
+/// Answers with the first value of the picture as logit.
+struct Echo {
+    lab: Arc<Lab>,
+    /// A batch takes so long, and so long for each of its pictures.
+    pace: (Duration, Duration),
+}
+
+impl BatchNetwork for Echo {
+    type Picture = f32;
+    type Running = Vec<f32>;
+
+    fn launch(&mut self, batch: &[&Question<f32>]) -> Result<Vec<f32>> {
+        self.lab.batches.lock().unwrap().push(batch.len());
+        if let Some(kind) = self.lab.failures.lock().unwrap().pop_front() {
+            return Err(Error::new(kind, "made to fail"));
+        }
+        if batch.len() > self.lab.room.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::OutOfMemory, "full"));
+        }
+        let under_way = self.lab.under_way.fetch_add(1, Ordering::Relaxed) + 1;
+        self.lab
+            .most_under_way
+            .fetch_max(under_way, Ordering::Relaxed);
+        Ok(batch.iter().map(|question| question.picture).collect())
+    }
+
+    fn collect(&mut self, running: Vec<f32>) -> Result<Vec<Forward>> {
+        thread::sleep(self.pace.0 + self.pace.1 * running.len() as u32);
+        self.lab.under_way.fetch_sub(1, Ordering::Relaxed);
+        let pass = |value| Forward::new(Vec::new(), Vec::new(), vec![value]);
+        Ok(running.into_iter().map(pass).collect())
+    }
+}
+
+fn first_value(input: &ModelInput) -> f32 {
+    input.values[0]
+}
+
+fn input(value: f32) -> ModelInput {
+    ModelInput {
+        size: SIZE,
+        values: vec![value; 3 * SIZE * SIZE],
+    }
+}
+
+fn facts() -> Facts {
+    Facts {
+        spec: ModelSpec {
+            arch: "echo".to_owned(),
+            blocks: [1; 4],
+            has_stride_in_1x1: false,
+            batch_norm_epsilon: 1e-5,
+            normalization: Normalization::TORCH,
+            input_size: SIZE,
+            labels: Labels::from_json(r#"["yes"]"#, r#"["n1"]"#).unwrap(),
+        },
+        fully_connected: FullyConnected {
+            weight: Vec::new(),
+            bias: Vec::new(),
+            channels: 0,
+        },
+        backend: Backend {
+            device: "echo".to_owned(),
+            isa: "echo",
+            precision: Precision::F32,
+            is_emulated: false,
+        },
+        single: Box::new(|| Err(Error::new(ErrorKind::Compute, "there is no other network"))),
+    }
+}
+
+fn lab(room: usize) -> Arc<Lab> {
+    let lab = Lab::default();
+    lab.room.store(room, Ordering::Relaxed);
+    Arc::new(lab)
+}
+
+fn start(lab: &Arc<Lab>, devices: usize, most: usize) -> Batched<f32> {
+    let make = || -> Make<Echo> {
+        let lab = Arc::clone(lab);
+        let pace = (Duration::from_millis(5), Duration::ZERO);
+        Box::new(move || Ok(Echo { lab, pace }))
+    };
+    let size = BatchSize {
+        most: Some(most),
+        latency: None,
+    };
+    let networks = (0..devices).map(|_| make()).collect();
+    Batched::start(facts(), first_value, networks, size).unwrap()
+}
+
+/// Each of so many callers asks at the same time, `times` in a row; returns the answers' errors.
+fn ask(model: &Batched<f32>, callers: usize, times: usize) -> Vec<Error> {
+    let (together, errors) = (Barrier::new(callers), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for caller in 0..callers {
+            let (together, errors) = (&together, &errors);
+            scope.spawn(move || {
+                together.wait();
+                for time in 0..times {
+                    let value = (caller * 1000 + time) as f32;
+                    match model.forward(&input(value), &[]) {
+                        Ok(pass) => assert_eq!(pass.logits, [value], "another caller's answer"),
+                        Err(error) => errors.lock().unwrap().push(error),
+                    }
+                }
+            });
+        }
+    });
+    errors.into_inner().unwrap()
+}
+
+#[test]
+fn every_caller_gets_the_answer_to_its_own_picture() {
+    for devices in [1, 3] {
+        let lab = lab(usize::MAX);
+        let model = start(&lab, devices, 4);
+        assert_eq!(model.batch(), Some(4 * devices));
+        assert!(ask(&model, 16, 20).is_empty());
+        let batches = lab.batches.lock().unwrap();
+        assert_eq!(batches.iter().sum::<usize>(), 16 * 20);
+        assert!(batches.iter().all(|batch| *batch <= 4), "{batches:?}");
+        // With more callers than a device takes, batches fill up.
+        let full = batches.iter().filter(|batch| **batch == 4).count();
+        assert!(devices > 1 || 2 * full > batches.len(), "{batches:?}");
+    }
+}
+
+#[test]
+fn a_single_caller_does_not_wait_for_others() {
+    let lab = lab(usize::MAX);
+    let model = start(&lab, 1, 32);
+    assert!(ask(&model, 1, 3).is_empty());
+    assert_eq!(*lab.batches.lock().unwrap(), [1, 1, 1]);
+}
+
+#[test]
+fn the_next_batch_is_launched_while_one_computes() {
+    let lab = lab(usize::MAX);
+    let model = start(&lab, 1, 2);
+    assert!(ask(&model, 8, 5).is_empty());
+    assert_eq!(lab.most_under_way.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn out_of_memory_halves_the_batch_and_goes_on() {
+    let lab = lab(3);
+    let model = start(&lab, 1, 16);
+    assert!(ask(&model, 16, 4).is_empty());
+    assert!(model.batch().unwrap() <= 3, "{:?}", model.batch());
+    let done: usize = {
+        let batches = lab.batches.lock().unwrap();
+        batches.iter().filter(|batch| **batch <= 3).sum()
+    };
+    assert_eq!(done, 16 * 4);
+}
+
+#[test]
+fn a_picture_that_does_not_fit_even_alone_is_an_error() {
+    let lab = lab(0);
+    let model = start(&lab, 1, 4);
+    let errors = ask(&model, 4, 1);
+    assert_eq!(errors.len(), 4);
+    for error in errors {
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+    }
+}
+
+#[test]
+fn memory_that_the_batch_before_had_is_waited_for() {
+    let lab = lab(1);
+    let model = start(&lab, 1, 1);
+    thread::scope(|scope| {
+        let first = scope.spawn(|| model.forward(&input(1.0), &[]));
+        while lab.under_way.load(Ordering::Relaxed) == 0 {
+            thread::yield_now();
+        }
+        // While the first is computed, the second does not fit.
+        let mut failures = lab.failures.lock().unwrap();
+        failures.push_back(ErrorKind::OutOfMemory);
+        drop(failures);
+        assert_eq!(model.forward(&input(2.0), &[]).unwrap().logits, [2.0]);
+        assert_eq!(first.join().unwrap().unwrap().logits, [1.0]);
+    });
+    assert_eq!(*lab.batches.lock().unwrap(), [1, 1, 1]);
+}
+
+#[test]
+fn a_lost_device_is_told_to_all_who_wait_in_one_line() {
+    let lab = lab(usize::MAX);
+    let model = start(&lab, 1, 4);
+    lab.failures.lock().unwrap().push_back(ErrorKind::Compute);
+    let errors = ask(&model, 4, 1);
+    assert!(!errors.is_empty());
+    for error in errors {
+        assert_eq!(error.kind(), ErrorKind::Compute);
+        assert_eq!(error.one_line(), "made to fail");
+    }
+}
+
+#[test]
+fn a_network_that_panics_leaves_nobody_waiting() {
+    struct Broken;
+    impl BatchNetwork for Broken {
+        type Picture = f32;
+        type Running = ();
+        fn launch(&mut self, _: &[&Question<f32>]) -> Result<()> {
+            panic!("as made")
+        }
+        fn collect(&mut self, (): ()) -> Result<Vec<Forward>> {
+            Ok(Vec::new())
+        }
+    }
+    let size = BatchSize {
+        most: Some(2),
+        latency: None,
+    };
+    let make: Make<Broken> = Box::new(|| Ok(Broken));
+    let model = Batched::start(facts(), first_value, vec![make], size).unwrap();
+    let errors = ask(&model, 3, 2);
+    assert_eq!(errors.len(), 6);
+    for error in errors {
+        assert!(error.one_line().contains("the device's thread has ended"));
+    }
+}
+
+#[test]
+fn a_device_that_cannot_start_is_an_error_at_once() {
+    let make: Make<Echo> = Box::new(|| Err(Error::new(ErrorKind::Compute, "no such GPU")));
+    let size = BatchSize::default();
+    let error = Batched::start(facts(), first_value, vec![make], size).unwrap_err();
+    assert_eq!(error.one_line(), "no such GPU");
+}
+
+#[test]
+fn the_batch_grows_while_it_pays_and_fits() {
+    let probed = |room, pace: (u64, u64), latency| {
+        let mut network = Echo {
+            lab: lab(room),
+            pace: (Duration::from_millis(pace.0), Duration::from_micros(pace.1)),
+        };
+        probe::best_batch(&mut network, &0.0, latency).unwrap()
+    };
+    // Launching costs all: the more the better, up to what fits.
+    assert_eq!(probed(usize::MAX, (2, 0), None), 128);
+    assert_eq!(probed(20, (2, 0), None), 16);
+    // Nothing is won by a second picture.
+    assert_eq!(probed(usize::MAX, (0, 3000), None), 1);
+    // 2 ms and half a millisecond for each picture: eight take 6 ms.
+    let limited = probed(usize::MAX, (2, 500), Some(Duration::from_millis(8)));
+    assert!((2..=8).contains(&limited), "{limited}");
+    let mut network = Echo {
+        lab: lab(0),
+        pace: (Duration::ZERO, Duration::ZERO),
+    };
+    let error = probe::best_batch(&mut network, &0.0, None).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+}

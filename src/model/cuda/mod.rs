@@ -1,0 +1,203 @@
+//! NVIDIA GPUs through candle: opening them, pinned memory ([`pinned`]), cuDNN's fused convolutions ([`cudnn`]).
+//!
+//! The network itself is [`batched`](crate::model::batched)'s. One of the rooms in which `unsafe` is allowed.
+#![allow(unsafe_code)]
+
+#[cfg(feature = "cudnn")]
+mod cudnn;
+mod pinned;
+
+use std::sync::Arc;
+
+use candle_core::cuda_backend::CudaDType;
+use candle_core::{CudaDevice, Device};
+use cudarc::driver::{CudaContext, DeviceRepr, ValidAsZeroBits, result, sys};
+use half::{bf16, f16};
+
+use crate::error::{Error, ErrorKind, Result, Stage};
+use crate::model::batched::{
+    BatchSize, Batched, Element, Engine, Facts, FoldedResNet, Make, Parts, channels_last,
+    device_error,
+};
+use crate::model::{Backend, Classifier, Precision, ResNet, WeightFile};
+use pinned::PinnedTransfer;
+
+/// What a type needs so that its values can lie on the device.
+#[cfg(not(feature = "cudnn"))]
+pub trait OnDevice: CudaDType + DeviceRepr + ValidAsZeroBits + Send + Sync + 'static {}
+#[cfg(not(feature = "cudnn"))]
+impl<T: CudaDType + DeviceRepr + ValidAsZeroBits + Send + Sync + 'static> OnDevice for T {}
+/// What a type needs so that its values can lie on the device, and cuDNN can compute with them.
+#[cfg(feature = "cudnn")]
+pub trait OnDevice:
+    CudaDType + DeviceRepr + ValidAsZeroBits + cudarc::cudnn::CudnnDataType + Send + Sync + 'static
+{
+}
+#[cfg(feature = "cudnn")]
+impl<T> OnDevice for T where
+    T: CudaDType
+        + DeviceRepr
+        + ValidAsZeroBits
+        + cudarc::cudnn::CudnnDataType
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// bf16 needs Ampere.
+const BF16_CAPABILITY: (i32, i32) = (8, 0);
+
+/// The number of the first GPU.
+///
+/// # Errors
+/// [`ErrorKind::Compute`] that says why there is none.
+pub fn first_gpu() -> Result<usize> {
+    count().map(|_| 0)
+}
+
+/// How many GPUs there are; at least one.
+fn count() -> Result<usize> {
+    let none = |cause: String| {
+        Error::caused_by(ErrorKind::Compute, "no GPU can be used", cause).at_stage(Stage::Model)
+    };
+    match CudaContext::device_count() {
+        Ok(0) => Err(none("the driver knows none".to_owned())),
+        Ok(count) => Ok(usize::try_from(count).unwrap_or(0)),
+        Err(error) => Err(none(format!("the CUDA driver says {error}"))),
+    }
+}
+
+/// Builds the weight file's network on these GPUs, which share the pictures.
+///
+/// # Errors
+/// [`ErrorKind::Compute`] if there is no such GPU, it cannot compute in `precision`, or it fails; [`ErrorKind::Weights`] if the file does
+/// not fit its metadata.
+pub fn load(
+    file: &Arc<WeightFile>,
+    precision: Precision,
+    numbers: &[usize],
+    size: BatchSize,
+) -> Result<Box<dyn Classifier>> {
+    match precision {
+        Precision::F32 => load_as::<f32>(file, numbers, size),
+        Precision::Bf16 => load_as::<bf16>(file, numbers, size),
+        Precision::F16 => load_as::<f16>(file, numbers, size),
+    }
+}
+
+fn load_as<T: Element>(
+    file: &Arc<WeightFile>,
+    numbers: &[usize],
+    size: BatchSize,
+) -> Result<Box<dyn Classifier>> {
+    let mut names = Vec::with_capacity(numbers.len());
+    let mut networks: Vec<Make<FoldedResNet<T>>> = Vec::with_capacity(numbers.len());
+    for number in numbers.iter().copied() {
+        names.push(check(number, T::PRECISION)?);
+        let file = Arc::clone(file);
+        networks.push(Box::new(move || {
+            FoldedResNet::load(&file, parts::<T>(number).map_err(device_error)?)
+        }));
+    }
+    let backend = Backend {
+        device: names.join(", "),
+        isa: ENGINE,
+        precision: T::PRECISION,
+        is_emulated: false,
+    };
+    let (first, for_single) = (numbers.first().copied().unwrap_or(0), Arc::clone(file));
+    // A stream and a cuBLAS handle of its own: other threads use it than those of the batches.
+    let single = move || -> Result<Box<dyn Classifier>> {
+        let device = open(first).map_err(device_error)?;
+        Ok(Box::new(ResNet::load_on(
+            &for_single,
+            &Device::Cuda(device),
+        )?))
+    };
+    let facts = Facts::of(file, backend, single)?;
+    let batched = Batched::start(facts, channels_last::<T>, networks, size)?;
+    Ok(Box::new(batched))
+}
+
+/// A GPU's number and name, if it can do what is asked.
+fn check(number: usize, precision: Precision) -> Result<String> {
+    let count = count()?;
+    let refuse = |cause: String| {
+        let message = format!("cannot run on cuda:{number}");
+        Error::caused_by(ErrorKind::Compute, message, cause).at_stage(Stage::Model)
+    };
+    if number >= count {
+        return Err(refuse(format!("there are {count} GPUs, counted from 0")));
+    }
+    let facts = || -> std::result::Result<_, cudarc::driver::DriverError> {
+        let context = CudaContext::new(number)?;
+        Ok((context.name()?, context.compute_capability()?))
+    };
+    let (name, capability) = facts().map_err(|error| refuse(error.to_string()))?;
+    if precision == Precision::Bf16 && capability < BF16_CAPABILITY {
+        let (major, minor) = capability;
+        return Err(refuse(format!(
+            "{name} (compute capability {major}.{minor}) does not multiply bf16, 8.0 does"
+        )));
+    }
+    Ok(format!("cuda:{number} ({name})"))
+}
+
+/// A GPU with a stream of its own.
+fn open(number: usize) -> candle_core::Result<CudaDevice> {
+    let device = CudaDevice::new_with_stream(number)?;
+    // SAFETY: every slice of this device is used on this one stream, which keeps its work in order; copies to and from the host have
+    // events of their own ([`pinned`]).
+    unsafe { device.disable_event_tracking() };
+    keep_memory(&device)?;
+    Ok(device)
+}
+
+/// Memory that is given back stays with the program: else the driver would take it at every synchronisation, and give it again for the next batch.
+fn keep_memory(device: &CudaDevice) -> candle_core::Result<()> {
+    let stream = device.cuda_stream();
+    let context = stream.context();
+    if !context.has_async_alloc() {
+        return Ok(());
+    }
+    let mut threshold = u64::MAX;
+    // SAFETY: the device is valid as long as its context, the pool is the device's own, and the attribute is a 64-bit number that is read
+    // during the call.
+    unsafe {
+        let pool = result::device::get_default_mem_pool(context.cu_device())
+            .map_err(candle_core::Error::wrap)?;
+        sys::cuMemPoolSetAttribute(
+            pool,
+            sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD,
+            (&raw mut threshold).cast(),
+        )
+        .result()
+        .map_err(candle_core::Error::wrap)
+    }
+}
+
+/// What a network's thread needs.
+fn parts<T: Element>(number: usize) -> candle_core::Result<Parts<T>> {
+    let device = open(number)?;
+    Ok(Parts {
+        engine: engine::<T>(&device)?,
+        transfer: Box::new(PinnedTransfer::new(device.clone())),
+        device: Device::Cuda(device),
+    })
+}
+
+#[cfg(feature = "cudnn")]
+const ENGINE: &str = "cudnn";
+#[cfg(not(feature = "cudnn"))]
+const ENGINE: &str = "candle";
+
+#[cfg(feature = "cudnn")]
+fn engine<T: Element>(device: &CudaDevice) -> candle_core::Result<Box<dyn Engine>> {
+    Ok(Box::new(cudnn::CudnnEngine::<T>::new(device.clone())?))
+}
+
+#[cfg(not(feature = "cudnn"))]
+fn engine<T: Element>(_: &CudaDevice) -> candle_core::Result<Box<dyn Engine>> {
+    Ok(Box::new(crate::model::batched::CandleEngine))
+}

@@ -1,0 +1,192 @@
+//! The network for GPUs, on candle's CPU backend: the same answers as Keras and as the reference, whoever shares a batch with whom.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "common/golden_data.rs"]
+mod golden_data;
+
+use std::sync::LazyLock;
+use std::thread;
+
+use golden_data::{Golden, MODEL, WEIGHTS, correlation, largest_difference};
+use gradcam_video::explain::{
+    Queries, Request, Score, TargetChoice, explain_forward, method_by_name,
+};
+use gradcam_video::heatmap::Heatmap;
+use gradcam_video::model::batched::{BatchSize, load_on_cpu};
+use gradcam_video::model::{Classifier, Forward, TargetLayer, ranked};
+use half::f16;
+
+const PHOTOS: [&str; 4] = ["chelsea", "coffee", "china", "catdog"];
+
+static BATCHED: LazyLock<Box<dyn Classifier>> = LazyLock::new(|| {
+    load_on_cpu::<f32>(
+        &WEIGHTS,
+        BatchSize {
+            most: Some(4),
+            latency: None,
+        },
+    )
+    .unwrap()
+});
+
+fn request(layer: TargetLayer, targets: &[TargetChoice]) -> Request {
+    Request {
+        targets: targets.to_vec(),
+        score: Score::Logit,
+        contrast: None,
+        layers: vec![layer],
+    }
+}
+
+fn maps(
+    model: &dyn Classifier,
+    method: &str,
+    golden: &Golden,
+    forward: &Forward,
+    request: &Request,
+) -> Vec<Heatmap> {
+    let method = method_by_name(method).unwrap();
+    let queries = Queries::new(model);
+    let explanation = explain_forward(&queries, method, &golden.input(), forward, request).unwrap();
+    explanation
+        .maps
+        .into_iter()
+        .map(|map| map.heatmap)
+        .collect()
+}
+
+/// Of the range of the expected values.
+fn relative_difference(ours: &[f32], expected: &[f32]) -> f32 {
+    let range = expected.iter().map(|value| value.abs()).fold(0.0, f32::max);
+    largest_difference(ours, expected) / range
+}
+
+#[test]
+fn pictures_that_share_a_batch_have_the_logits_of_keras() {
+    let layer = MODEL.spec().last_layer();
+    // All at once, as workers do.
+    let passes: Vec<(String, Forward)> = thread::scope(|scope| {
+        let ask = |photo: &'static str| {
+            let forward = move || {
+                BATCHED
+                    .forward(&Golden::open(photo).input(), &[layer])
+                    .unwrap()
+            };
+            (photo, scope.spawn(forward))
+        };
+        let asked: Vec<_> = PHOTOS.iter().copied().map(ask).collect();
+        let joined = asked
+            .into_iter()
+            .map(|(photo, thread)| (photo.to_owned(), thread.join().unwrap()));
+        joined.collect()
+    });
+    for (photo, forward) in passes {
+        let golden = Golden::open(&photo);
+        let reference = MODEL.forward(&golden.input(), &[layer]).unwrap();
+        let difference = largest_difference(&forward.logits, &reference.logits);
+        assert!(difference < 1e-3, "{photo}: {difference}");
+        assert_eq!(ranked(&forward.logits)[0].index, golden.class(), "{photo}");
+        let (ours, theirs) = (
+            forward.activations_of(layer).unwrap(),
+            reference.activations_of(layer).unwrap(),
+        );
+        assert_eq!(
+            (ours.channels, ours.height, ours.width),
+            (theirs.channels, theirs.height, theirs.width)
+        );
+        let difference = relative_difference(&ours.values, &theirs.values);
+        assert!(difference < 1e-3, "{photo}: {difference}");
+    }
+}
+
+/// Made of what the device computed besides (likely classes, classes that were named), or of the activations (all others).
+#[test]
+fn maps_are_those_of_the_reference_whoever_computes_them() {
+    let layer = MODEL.spec().last_layer();
+    let golden = Golden::open("catdog");
+    let input = golden.input();
+    let reference = MODEL.forward(&input, &[layer]).unwrap();
+    let order: Vec<usize> = ranked(&reference.logits)
+        .iter()
+        .map(|class| class.index)
+        .collect();
+    let (first, fourth, named, unlikely) = (order[0], order[3], order[700], order[900]);
+    let forward = BATCHED.forward_for(&input, &[layer], &[named]).unwrap();
+    let targets = [first, fourth, named, unlikely].map(TargetChoice::Class);
+    for method in [
+        "gradcam",
+        "hirescam",
+        "finercam",
+        "layercam",
+        "gradcam++",
+        "xgradcam",
+        "ablationcam",
+    ] {
+        let request = request(layer, &targets);
+        let ours = maps(&**BATCHED, method, &golden, &forward, &request);
+        let expected = maps(&*MODEL, method, &golden, &reference, &request);
+        for ((ours, expected), class) in ours
+            .iter()
+            .zip(&expected)
+            .zip([first, fourth, named, unlikely])
+        {
+            assert_eq!((ours.width, ours.height), (7, 7));
+            let difference = relative_difference(&ours.values, &expected.values);
+            assert!(difference < 1e-3, "{method}, class {class}: {difference}");
+        }
+    }
+}
+
+#[test]
+fn inner_layers_go_back_by_autograd() {
+    let spec = MODEL.spec();
+    let golden = Golden::open("chelsea");
+    let input = golden.input();
+    for name in ["layer3", "layer4.1"] {
+        let layer = spec.layer_by_name(name).unwrap();
+        let forward = BATCHED.forward(&input, &[layer]).unwrap();
+        let reference = MODEL.forward(&input, &[layer]).unwrap();
+        let request = request(layer, &[TargetChoice::Top1]);
+        let ours = maps(&**BATCHED, "gradcam", &golden, &forward, &request);
+        let expected = maps(&*MODEL, "gradcam", &golden, &reference, &request);
+        let difference = relative_difference(&ours[0].values, &expected[0].values);
+        assert!(difference < 1e-3, "{name}: {difference}");
+        let logits = BATCHED
+            .head(layer, forward.activations_of(layer).unwrap())
+            .unwrap();
+        let difference = largest_difference(&logits, &reference.logits);
+        assert!(difference < 1e-3, "{name}: {difference}");
+    }
+}
+
+#[test]
+fn what_was_not_asked_for_is_an_error() {
+    let spec = BATCHED.spec();
+    let golden = Golden::open("chelsea");
+    let (last, other) = (spec.last_layer(), spec.layer_by_name("layer2").unwrap());
+    let forward = BATCHED.forward(&golden.input(), &[last]).unwrap();
+    let error = forward.activations_of(other).unwrap_err();
+    assert!(error.one_line().contains("layer2"), "{error}");
+    let mut small = golden.input();
+    small.size = 100;
+    assert!(BATCHED.forward(&small, &[last]).is_err());
+}
+
+#[test]
+fn half_precision_sees_the_same_in_the_same_place() {
+    let size = BatchSize {
+        most: Some(1),
+        latency: None,
+    };
+    let model = load_on_cpu::<f16>(&WEIGHTS, size).unwrap();
+    let layer = MODEL.spec().last_layer();
+    let golden = Golden::open("catdog");
+    let forward = model.forward(&golden.input(), &[layer]).unwrap();
+    let reference = MODEL.forward(&golden.input(), &[layer]).unwrap();
+    assert_eq!(ranked(&forward.logits)[0].index, golden.class());
+    let request = request(layer, &[TargetChoice::Top1]);
+    let ours = maps(&*model, "gradcam", &golden, &forward, &request);
+    let expected = maps(&*MODEL, "gradcam", &golden, &reference, &request);
+    let similarity = correlation(&ours[0].values, &expected[0].values);
+    assert!(similarity > 0.99, "{similarity}");
+}
