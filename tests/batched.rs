@@ -3,6 +3,9 @@
 
 #[path = "common/golden_data.rs"]
 mod golden_data;
+#[cfg(feature = "video")]
+#[path = "common/toy.rs"]
+mod toy;
 
 use std::sync::LazyLock;
 use std::thread;
@@ -170,6 +173,92 @@ fn what_was_not_asked_for_is_an_error() {
     let mut small = golden.input();
     small.size = 100;
     assert!(BATCHED.forward(&small, &[last]).is_err());
+}
+
+/// The whole pipeline: more threads than were asked for keep the batches full, and the records are those of any other network.
+#[cfg(feature = "video")]
+#[test]
+fn a_video_is_explained_in_batches_as_one_frame_at_a_time() {
+    let (batched, single) = (records(&**BATCHED), records(&*MODEL));
+    assert_eq!(batched.len(), single.len());
+    assert!(batched.len() >= 8, "{}", batched.len());
+    for (frame, (batched, single)) in batched.iter().zip(&single).enumerate() {
+        assert_eq!(batched["frame"], frame);
+        for same in ["target", "peak", "flags", "pts_s"] {
+            assert_eq!(batched[same], single[same], "frame {frame}: {same}");
+        }
+        let values = |record: &serde_json::Value| -> Vec<f32> {
+            let rows = record["heatmap"].as_array().unwrap().iter();
+            let cells = rows.flat_map(|row| row.as_array().unwrap());
+            cells.map(|value| value.as_f64().unwrap() as f32).collect()
+        };
+        let difference = relative_difference(&values(batched), &values(single));
+        assert!(difference < 1e-3, "frame {frame}: {difference}");
+    }
+}
+
+/// Of the first frames of the sample, by one worker.
+#[cfg(feature = "video")]
+fn records(model: &dyn Classifier) -> Vec<serde_json::Value> {
+    use gradcam_video::explain::GradCam;
+    use gradcam_video::pipeline::{
+        self, CancelToken, Explaining, Job, Maps, Options, SilentReporter,
+    };
+    use gradcam_video::preprocess::ResizePolicy;
+    use gradcam_video::records::{RecordsFormat, RecordsHeader, RecordsWriter};
+    use gradcam_video::sink::{FrameSink, Written};
+    use gradcam_video::source::{FfmpegSource, InputSpec, ReadOptions, SourceEnd, TimeRange};
+    use gradcam_video::temporal::Normalize;
+
+    struct Nowhere(u64);
+    impl FrameSink for Nowhere {
+        fn write(&mut self, _: gradcam_video::frame::Frame) -> gradcam_video::Result<()> {
+            self.0 += 1;
+            Ok(())
+        }
+        fn finish(self: Box<Self>, _: SourceEnd) -> gradcam_video::Result<Written> {
+            Ok(Written {
+                frames: self.0,
+                bad_packets: 0,
+            })
+        }
+    }
+
+    let cancel = CancelToken::new();
+    let reading = ReadOptions {
+        range: TimeRange {
+            start_secs: None,
+            end_secs: Some(0.4),
+        },
+        ..ReadOptions::default()
+    };
+    let input = InputSpec::Path("samples/cup.mp4".into());
+    let source = FfmpegSource::open(&input, reading, &cancel).unwrap();
+    let written = toy::SharedBytes::default();
+    let header = RecordsHeader {
+        header: true,
+        ..RecordsHeader::default()
+    };
+    let format = RecordsFormat::Jsonl;
+    let writer = RecordsWriter::new(Box::new(written.clone()), format, "records", &header);
+    let job = Job {
+        maps: Maps::Explained(Explaining::new(model, &GradCam)),
+        source: Box::new(source),
+        renderer: None,
+        sink: Box::new(Nowhere(0)),
+        records: Some(writer.unwrap()),
+        options: Options {
+            resize: ResizePolicy::Stretch,
+            normalize: Normalize::Frame,
+            smooth: 0.0,
+        },
+    };
+    pipeline::run(job, &SilentReporter, &cancel).unwrap();
+    let bytes = written.0.lock().unwrap();
+    let lines = std::str::from_utf8(&bytes).unwrap().lines().skip(1);
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 #[test]

@@ -284,6 +284,18 @@ fn requests_that_make_no_sense_are_usage_errors_with_a_hint() {
         (vec!["--stride", "0"], "stride"),
         (vec!["--workers", "0"], "workers"),
         (vec!["--method", "magic"], "gradcam"),
+        (vec!["--device", "gpu"], "cuda:N,M"),
+        (vec!["--device", "cuda:0,0"], "cuda:N,M"),
+        (vec!["--device", "cuda"], "built without CUDA"),
+        (
+            vec!["--device", "cpu", "--batch", "8"],
+            "--batch is for GPUs",
+        ),
+        (vec!["--batch", "0"], "batch"),
+        (
+            vec!["--precision", "f16"],
+            "on a CPU there are f32 and bf16",
+        ),
     ] {
         let mut all = vec![photo, output];
         all.extend(&arguments);

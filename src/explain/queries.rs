@@ -168,7 +168,9 @@ impl<'a> Queries<'a> {
             Ok(())
         };
         thread::scope(|scope| -> Result<()> {
-            let spawned: Vec<_> = (1..self.threads.min(count))
+            // Threads that wait for a device's batches cost nothing.
+            let threads = self.threads.max(self.model.concurrency());
+            let spawned: Vec<_> = (1..threads.min(count))
                 .map(|number| {
                     thread::Builder::new()
                         .name(format!("query-{number}"))

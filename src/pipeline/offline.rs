@@ -106,19 +106,15 @@ impl<'a> Explaining<'a> {
         if self.makes_many_passes() {
             1
         } else {
-            self.threads()
+            // Threads that wait for a device's batches cost nothing.
+            self.workers.max(self.model.concurrency()).max(1)
         }
-    }
-
-    /// As many as were asked for, or as it takes to fill the batches of a device: those mostly wait.
-    fn threads(&self) -> usize {
-        self.workers.max(self.model.concurrency()).max(1)
     }
 
     /// Threads that share the passes of one frame.
     pub(super) fn query_threads(&self) -> usize {
         if self.makes_many_passes() {
-            self.threads()
+            self.workers.max(1)
         } else {
             1
         }

@@ -43,7 +43,7 @@ impl Reporter for SilentReporter {
 pub struct StageTime {
     /// CPU time in milliseconds.
     pub cpu_ms: f64,
-    /// Time blocked on the neighbouring stage in milliseconds.
+    /// Time blocked on the neighbouring stage, or on the device that runs the network, in milliseconds.
     pub wait_ms: f64,
 }
 

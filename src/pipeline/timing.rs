@@ -46,6 +46,15 @@ impl StageTime {
         result
     }
 
+    /// Runs `work`, which another thread or a device does some of: what passes beside the CPU time on this thread was waited for.
+    pub(super) fn measure_and_wait<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let (start, cpu_before) = (Instant::now(), self.cpu_ms);
+        let result = self.measure(work);
+        let passed = start.elapsed().as_secs_f64() * 1e3;
+        self.wait_ms += (passed - (self.cpu_ms - cpu_before)).max(0.0);
+        result
+    }
+
     /// Runs `wait`, which blocks on a neighbour, and adds the time that passed.
     pub(super) fn wait<T>(&mut self, wait: impl FnOnce() -> T) -> T {
         let start = Instant::now();

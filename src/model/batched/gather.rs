@@ -21,6 +21,17 @@ pub(in crate::model) struct Question<P> {
     pub(super) classes: Vec<usize>,
 }
 
+impl<P> Question<P> {
+    /// The logits, and the maps of the most probable classes.
+    pub(in crate::model) fn of(picture: P) -> Self {
+        Self {
+            picture,
+            layers: Vec::new(),
+            classes: Vec::new(),
+        }
+    }
+}
+
 /// A question, and who waits for the answer.
 #[derive(Debug)]
 pub(super) struct Job<P> {

@@ -30,11 +30,14 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+#[cfg(all(feature = "cuda", not(feature = "cudnn")))]
+pub(in crate::model) use convolution::CandleEngine;
 #[cfg(feature = "cudnn")]
 pub(in crate::model) use convolution::Convolution;
 #[cfg(feature = "cuda")]
-pub(in crate::model) use convolution::{CandleEngine, Engine};
-use gather::{Job, Question};
+pub(in crate::model) use convolution::Engine;
+use gather::Job;
+pub(in crate::model) use gather::Question;
 #[cfg(feature = "cuda")]
 pub(in crate::model) use network::device_error;
 pub(in crate::model) use network::{FoldedResNet, Parts};

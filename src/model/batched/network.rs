@@ -143,22 +143,45 @@ impl<T: Element> FoldedResNet<T> {
         })
     }
 
-    fn run(&mut self, batch: &[&Question<Vec<T>>]) -> candle_core::Result<Running> {
+    /// The pictures as one tensor on the device.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub(in crate::model) fn upload(&mut self, pictures: &[&[T]]) -> candle_core::Result<Tensor> {
         let size = self.input_size;
-        let pictures: Vec<&[T]> = batch.iter().map(|question| &*question.picture).collect();
-        let mut x = self
-            .transfer
-            .upload(&pictures, [batch.len(), size, size, 3])?;
+        self.transfer
+            .upload(pictures, [pictures.len(), size, size, 3])
+    }
+
+    /// Everything between the copies, without waiting for it: the outputs of `layers`, and what [`ClassHead::run`] makes of the last one.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub(in crate::model) fn compute(
+        &self,
+        pictures: &Tensor,
+        layers: &[TargetLayer],
+        wanted: &[&[usize]],
+    ) -> candle_core::Result<Computed> {
         let engine = &*self.engine;
-        x = engine.convolve(&x, &self.stem, None, true)?;
+        let mut x = engine.convolve(pictures, &self.stem, None, true)?;
         x = engine.max_pool(&x)?;
-        let mut kept = Vec::new();
+        let mut kept = Vec::with_capacity(layers.len());
         for (layer, block) in &self.blocks {
             x = block.forward(engine, &x)?;
-            if batch.iter().any(|asked| asked.layers.contains(layer)) {
+            if layers.contains(layer) {
                 kept.push((*layer, x.clone()));
             }
         }
+        let (output, row) = self.head.run(&x, wanted)?;
+        Ok(Computed { kept, output, row })
+    }
+
+    fn run(&mut self, batch: &[&Question<Vec<T>>]) -> candle_core::Result<Running> {
+        let pictures: Vec<&[T]> = batch.iter().map(|asked| &*asked.picture).collect();
+        let layers: Vec<Vec<TargetLayer>> =
+            batch.iter().map(|asked| asked.layers.clone()).collect();
+        // As many classes for each picture: what fills up is not asked for.
         let most = batch.iter().map(|asked| asked.classes.len()).max();
         let padded: Vec<Vec<usize>> = batch
             .iter()
@@ -169,14 +192,24 @@ impl<T: Element> FoldedResNet<T> {
             })
             .collect();
         let wanted: Vec<&[usize]> = padded.iter().map(Vec::as_slice).collect();
-        let (output, row) = self.head.run(&x, &wanted)?;
+
+        let pictures = self.upload(&pictures)?;
+        let Computed { kept, output, row } = self.compute(&pictures, &layers.concat(), &wanted)?;
         Ok(Running {
-            layers: batch.iter().map(|asked| asked.layers.clone()).collect(),
+            layers,
             kept,
             row,
             download: self.transfer.download(&output)?,
         })
     }
+}
+
+/// What a batch's computation yields, on the device.
+pub(in crate::model) struct Computed {
+    kept: Vec<(TargetLayer, Tensor)>,
+    /// A row of numbers for each picture.
+    output: Tensor,
+    row: Row,
 }
 
 /// A batch that the device computes.

@@ -2,6 +2,8 @@
 
 use half::{bf16, f16};
 
+#[cfg(feature = "cuda")]
+use crate::model::cuda::OnDevice;
 use crate::model::{ModelInput, Precision};
 
 /// The types in which a device computes.
@@ -18,8 +20,6 @@ pub trait Element: OnDevice + candle_core::WithDType {
 pub trait OnDevice: Send + Sync + 'static {}
 #[cfg(not(feature = "cuda"))]
 impl<T: Send + Sync + 'static> OnDevice for T {}
-#[cfg(feature = "cuda")]
-pub use crate::model::cuda::OnDevice;
 
 impl Element for f32 {
     const PRECISION: Precision = Precision::F32;

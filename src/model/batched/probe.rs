@@ -6,8 +6,8 @@ use super::BatchNetwork;
 use super::gather::Question;
 use crate::error::{ErrorKind, Result};
 
-/// Batches that are tried, in this order.
-const CANDIDATES: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
+/// Batches that are tried, in this order. Not more, as two batches of whole frames wait for their maps: 200 MB at 1080p.
+const CANDIDATES: [usize; 6] = [1, 2, 4, 8, 16, 32];
 /// A larger batch must bring at least this much more speed.
 const WORTH: f64 = 1.05;
 /// Runs of each candidate, of which the fastest counts; one before them makes buffers and plans.
@@ -46,11 +46,7 @@ fn time_of<N: BatchNetwork>(
     picture: &N::Picture,
     batch: usize,
 ) -> Result<Duration> {
-    let question = Question {
-        picture: picture.clone(),
-        layers: Vec::new(),
-        classes: Vec::new(),
-    };
+    let question = Question::of(picture.clone());
     let questions = vec![&question; batch];
     let mut fastest = Duration::MAX;
     for run in 0..=RUNS {

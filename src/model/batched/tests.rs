@@ -274,7 +274,7 @@ fn the_batch_grows_while_it_pays_and_fits() {
         probe::best_batch(&mut network, &0.0, latency).unwrap()
     };
     // Launching costs all: the more the better, up to what fits.
-    assert_eq!(probed(usize::MAX, (2, 0), None), 128);
+    assert_eq!(probed(usize::MAX, (2, 0), None), 32);
     assert_eq!(probed(20, (2, 0), None), 16);
     // Nothing is won by a second picture.
     assert_eq!(probed(usize::MAX, (0, 3000), None), 1);

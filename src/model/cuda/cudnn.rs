@@ -137,6 +137,7 @@ impl<T: Element> CudnnEngine<T> {
         // SAFETY: the convolution writes every value.
         let mut y = unsafe { self.device.alloc::<T>(len)? };
         let stream = self.device.cuda_stream();
+        let address = y.device_ptr(&stream).0;
         with_slice::<T, _>(&convolution.weight, |weight| {
             with_slice::<T, _>(&convolution.bias, |bias| {
                 let mut run = |summand: &CudaSlice<T>, share: f32| {
@@ -166,7 +167,6 @@ impl<T: Element> CudnnEngine<T> {
                     ))),
                     None => {
                         // cuDNN wants an address even so; the output's is as large as it may expect.
-                        let address = y.device_ptr(&stream).0;
                         // SAFETY: the alias is given up below, before `y` can be freed, and never read.
                         let alias = unsafe { stream.upgrade_device_ptr::<T>(address, len) };
                         let outcome = run(&alias, 0.0);

@@ -6,6 +6,7 @@
 #[cfg(feature = "cudnn")]
 mod cudnn;
 mod pinned;
+mod timing;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use crate::model::batched::{
 };
 use crate::model::{Backend, Classifier, Precision, ResNet, WeightFile};
 use pinned::PinnedTransfer;
+pub use timing::{BatchTime, time_batch};
 
 /// What a type needs so that its values can lie on the device.
 #[cfg(not(feature = "cudnn"))]
@@ -59,12 +61,12 @@ pub fn first_gpu() -> Result<usize> {
 /// How many GPUs there are; at least one.
 fn count() -> Result<usize> {
     let none = |cause: String| {
-        Error::caused_by(ErrorKind::Compute, "no GPU can be used", cause).at_stage(Stage::Model)
+        Error::caused_by(ErrorKind::Compute, "cannot use a GPU", cause).at_stage(Stage::Model)
     };
     match CudaContext::device_count() {
         Ok(0) => Err(none("the driver knows none".to_owned())),
         Ok(count) => Ok(usize::try_from(count).unwrap_or(0)),
-        Err(error) => Err(none(format!("the CUDA driver says {error}"))),
+        Err(error) => Err(none(format!("the CUDA driver says {:?}", error.0))),
     }
 }
 
@@ -181,7 +183,7 @@ fn keep_memory(device: &CudaDevice) -> candle_core::Result<()> {
 fn parts<T: Element>(number: usize) -> candle_core::Result<Parts<T>> {
     let device = open(number)?;
     Ok(Parts {
-        engine: engine::<T>(&device)?,
+        engine: engine_of::<T>(&device)?,
         transfer: Box::new(PinnedTransfer::new(device.clone())),
         device: Device::Cuda(device),
     })
@@ -193,11 +195,13 @@ const ENGINE: &str = "cudnn";
 const ENGINE: &str = "candle";
 
 #[cfg(feature = "cudnn")]
-fn engine<T: Element>(device: &CudaDevice) -> candle_core::Result<Box<dyn Engine>> {
+fn engine_of<T: Element>(device: &CudaDevice) -> candle_core::Result<Box<dyn Engine>> {
     Ok(Box::new(cudnn::CudnnEngine::<T>::new(device.clone())?))
 }
 
+/// Candle's kernels take any type.
 #[cfg(not(feature = "cudnn"))]
-fn engine<T: Element>(_: &CudaDevice) -> candle_core::Result<Box<dyn Engine>> {
+#[allow(clippy::extra_unused_type_parameters, clippy::unnecessary_wraps)]
+fn engine_of<T>(_: &CudaDevice) -> candle_core::Result<Box<dyn Engine>> {
     Ok(Box::new(crate::model::batched::CandleEngine))
 }

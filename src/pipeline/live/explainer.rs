@@ -89,7 +89,7 @@ impl LiveWorker<'_> {
             .map_err(|error: crate::Error| error.at_stage(Stage::Preprocess))?;
         let forward = times
             .model
-            .measure(|| {
+            .measure_and_wait(|| {
                 let request = &question.request;
                 model.forward_for(&input, &request.layers, &request.classes())
             })
