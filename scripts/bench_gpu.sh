@@ -52,33 +52,41 @@ if [ -z "$bench" ]; then
     bench=target/release/examples/gpu_bench
     wheels=$CUDA_HOME/lib:${CUDNN_LIB:-$CUDA_HOME}/lib:$wheels
 fi
-export LD_LIBRARY_PATH=$wheels${LD_LIBRARY_PATH:-}
+# For our programs only: PyTorch brings libraries of its own along.
+ours() { LD_LIBRARY_PATH=$wheels${LD_LIBRARY_PATH:-/nowhere} "$@"; }
 # Python's caches do not belong beside its sources in this repository.
 export PYTHONDONTWRITEBYTECODE=1
 
 lines=$(mktemp)
 trap 'rm -f -- "$lines"' EXIT
 status=0
-"$bench" "${options[@]}" | tee "$lines" >&2 || status=$?
-if [ -n "$has_torch" ] && [ "$status" = 0 ]; then
+ours "$bench" "${options[@]}" | tee "$lines" >&2 || status=$?
+if [ -n "$has_torch" ]; then
     "$python" scripts/peers/gpu_torch.py "${options[@]}" "${torch_options[@]}" | tee -a "$lines" >&2 || status=$?
 fi
 
 report() {
     echo "## $(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -n 1), $(nproc) CPU cores"
-    "$python" scripts/peers/report_gpu.py <"$lines" || status=$?
-    [ -n "$clip" ] || return 0
-    local program=${GRADCAM_VIDEO:-target/release/gradcam-video} folder
+    "$python" scripts/peers/report_gpu.py <"$lines"
+}
+
+# explain_clip PRECISION: the whole program, and what each stage waits for.
+explain_clip() {
+    local folder
     folder=$(mktemp -d)
-    echo
-    echo "### $clip, whole program"
-    for precision in f32 f16; do
-        "$program" "$clip" "$folder/$precision.mp4" --device cuda --precision "$precision" --stats "$folder/$precision.json" -q
-        "$python" scripts/peers/report_waits.py "$precision" "$folder/$precision.json"
-    done
+    if ours "${GRADCAM_VIDEO:-target/release/gradcam-video}" "$clip" "$folder/out.mp4" --device cuda --precision "$1" --stats "$folder/stats.json" -q; then
+        "$python" scripts/peers/report_waits.py "$clip, $1" "$folder/stats.json" || status=$?
+    else
+        status=$?
+        echo "$clip, $1: failed"
+    fi
     rm -r -- "$folder"
 }
+
 report >"$lines.md" || status=$?
+if [ -n "$clip" ]; then
+    for precision in f32 f16; do explain_clip "$precision" >>"$lines.md"; done
+fi
 cat -- "$lines.md"
 [ -z "$out" ] || cp -- "$lines.md" "$out"
 rm -f -- "$lines.md"

@@ -11,7 +11,7 @@ state_file=.ci/cuda-checked
 
 # What a change of could break the build for GPUs.
 state() {
-    git -c "safe.directory=$root" ls-files -z -- src/model Cargo.toml Cargo.lock scripts/check_cuda.sh scripts/cuda_toolkit.sh |
+    git -c "safe.directory=$root" ls-files -z -- src/model tests/tools/gpu_bench.rs Cargo.toml Cargo.lock scripts/check_cuda.sh scripts/cuda_toolkit.sh |
         sort -z | xargs -0 sha256sum | sha256sum | cut -d ' ' -f 1
 }
 
@@ -56,7 +56,9 @@ grep -q 'note: the network runs on the CPU: cannot use a GPU' "$folder/auto.log"
 status=0
 program samples/cup.mp4 "$folder/cuda.mp4" --device cuda 2>"$folder/cuda.log" || status=$?
 cat "$folder/cuda.log"
-[ "$status" = 1 ] && [ "$(wc -l <"$folder/cuda.log")" = 1 ] && [ ! -e "$folder/cuda.mp4" ]
+[ "$status" = 1 ] || { echo "check_cuda: exit code $status, not 1" >&2; exit 1; }
+[ "$(wc -l <"$folder/cuda.log")" = 1 ] || { echo "check_cuda: more than one line" >&2; exit 1; }
+[ ! -e "$folder/cuda.mp4" ] || { echo "check_cuda: there is an output" >&2; exit 1; }
 program samples/cup.mp4 "$folder/cpu.mp4" --device cpu --end 0.2 -q
 
 state >"$state_file"

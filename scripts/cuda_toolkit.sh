@@ -43,14 +43,20 @@ gradcam_video_fetch_cuda() {
     touch -- "$folder/complete"
 }
 
-if [ -z "${CUDA_HOME:-}" ]; then
-    gradcam_video_cuda_folder=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)/target/cuda || exit 1
-    gradcam_video_fetch_cuda "$gradcam_video_cuda_folder" >&2 || exit 1
-    export CUDA_HOME=$gradcam_video_cuda_folder/site/nvidia/cu13
-    # Where cudarc looks for cuDNN, too.
-    export CUDNN_LIB=$gradcam_video_cuda_folder/site/nvidia/cudnn
-fi
-# Code for Hopper, as there is no GPU to ask; a driver translates it for what comes after.
-export CUDA_COMPUTE_CAP=${CUDA_COMPUTE_CAP:-90}
-PATH=$CUDA_HOME/bin:$PATH
-export PATH
+# Everything else is told by the status, since whoever sources this may be a person's shell.
+gradcam_video_use_cuda() {
+    if [ -z "${CUDA_HOME:-}" ]; then
+        local folder
+        folder=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)/target/cuda || return 1
+        gradcam_video_fetch_cuda "$folder" >&2 || return 1
+        export CUDA_HOME=$folder/site/nvidia/cu13
+        # Where cudarc looks for cuDNN, too.
+        export CUDNN_LIB=$folder/site/nvidia/cudnn
+    fi
+    # Code for Hopper, as there is no GPU to ask; a driver translates it for what comes after.
+    export CUDA_COMPUTE_CAP=${CUDA_COMPUTE_CAP:-90}
+    PATH=$CUDA_HOME/bin:$PATH
+    export PATH
+}
+
+gradcam_video_use_cuda

@@ -10,7 +10,7 @@ mod toy;
 use std::sync::LazyLock;
 use std::thread;
 
-use golden_data::{Golden, MODEL, WEIGHTS, correlation, largest_difference};
+use golden_data::{Golden, MODEL, WEIGHTS, correlation, largest_difference, normalized};
 use gradcam_video::explain::{
     Queries, Request, Score, TargetChoice, explain_forward, method_by_name,
 };
@@ -162,6 +162,27 @@ fn inner_layers_go_back_by_autograd() {
     }
 }
 
+/// Keras' maps of the photo's class, at all stages.
+#[test]
+fn maps_of_all_stages_are_those_of_keras() {
+    let spec = MODEL.spec();
+    for photo in PHOTOS {
+        let golden = Golden::open(photo);
+        let input = golden.input();
+        for name in ["layer4", "layer3", "layer2", "layer1"] {
+            let layer = spec.layer_by_name(name).unwrap();
+            let forward = BATCHED.forward(&input, &[layer]).unwrap();
+            let request = request(layer, &[TargetChoice::Class(golden.class())]);
+            let ours = maps(&**BATCHED, "gradcam", &golden, &forward, &request);
+            let expected = golden.f32(&format!("gradcam_logit_raw_{name}"));
+            let difference =
+                largest_difference(&normalized(&ours[0].values), &normalized(&expected));
+            println!("{photo} {name}: {difference:.2e}");
+            assert!(difference < 1e-3, "{photo} {name}: {difference}");
+        }
+    }
+}
+
 #[test]
 fn what_was_not_asked_for_is_an_error() {
     let spec = BATCHED.spec();
@@ -261,6 +282,7 @@ fn records(model: &dyn Classifier) -> Vec<serde_json::Value> {
         .collect()
 }
 
+/// Of the last layer, and of an inner one, which goes back by autograd from the batch's rounded activations.
 #[test]
 fn half_precision_sees_the_same_in_the_same_place() {
     let size = BatchSize {
@@ -268,14 +290,16 @@ fn half_precision_sees_the_same_in_the_same_place() {
         latency: None,
     };
     let model = load_on_cpu::<f16>(&WEIGHTS, size).unwrap();
-    let layer = MODEL.spec().last_layer();
+    let spec = MODEL.spec();
+    let layers = ["layer3", "layer4"].map(|name| spec.layer_by_name(name).unwrap());
     let golden = Golden::open("catdog");
-    let forward = model.forward(&golden.input(), &[layer]).unwrap();
-    let reference = MODEL.forward(&golden.input(), &[layer]).unwrap();
+    let forward = model.forward(&golden.input(), &layers).unwrap();
     assert_eq!(ranked(&forward.logits)[0].index, golden.class());
-    let request = request(layer, &[TargetChoice::Top1]);
-    let ours = maps(&*model, "gradcam", &golden, &forward, &request);
-    let expected = maps(&*MODEL, "gradcam", &golden, &reference, &request);
-    let similarity = correlation(&ours[0].values, &expected[0].values);
-    assert!(similarity > 0.99, "{similarity}");
+    for layer in layers {
+        let request = request(layer, &[TargetChoice::Top1]);
+        let ours = maps(&*model, "gradcam", &golden, &forward, &request);
+        let name = format!("gradcam_logit_raw_{}", spec.layer_name(layer));
+        let similarity = correlation(&ours[0].values, &golden.f32(&name));
+        assert!(similarity > 0.99, "{name}: {similarity}");
+    }
 }

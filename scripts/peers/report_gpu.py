@@ -11,11 +11,11 @@ def main():
     checks = [line for line in lines if "check" in line]
     failed = [line for line in checks if not line["passed"]]
     for line in lines:
-        if "device" in line or "torch" in line or "error" in line:
+        if any(key in line for key in ("device", "torch", "error", "unfused")):
             print(" ".join(f"{key}: {value}" for key, value in line.items()))
     print(f"\nchecks against Keras: {len(checks) - len(failed)} of {len(checks)} passed")
     for line in failed:
-        print(f"FAILED: {line['precision']} {line['photo']}: {line['check']} {line['value']:.3g}")
+        print(f"FAILED: {line['precision']} {line['photo']}: {line['check']} {line['value']}")
 
     tables = defaultdict(lambda: defaultdict(dict))
     for line in lines:

@@ -10,9 +10,11 @@ def main():
     with open(path, encoding="utf-8") as file:
         stats = json.load(file)
     print(f"\n{name}: {stats['frames_out']} frames in {stats['wall_s']:.1f} s, {stats['fps']:.1f} per second, on {stats['device']}\n")
-    print("| stage | CPU ms | waits ms |\n|---|---|---|")
+    # The threads of a stage wait at the same time, so that workers can wait for more than the whole run.
+    print("| stage | CPU ms per frame | waits, % of the run, all threads of the stage together |\n|---|---|---|")
     for stage, times in stats["stages"].items():
-        print(f"| {stage} | {times['cpu_ms']:.0f} | {times['wait_ms']:.0f} |")
+        share = times["wait_ms"] / (stats["wall_s"] * 10)
+        print(f"| {stage} | {times['cpu_ms'] / stats['frames_out']:.2f} | {share:.0f} |")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,23 @@ impl Convolution {
     pub(in crate::model) fn padding(&self) -> usize {
         self.size / 2
     }
+
+    /// What comes behind the convolution, one operation after the other.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub(in crate::model) fn finish(
+        &self,
+        y: Tensor,
+        shortcut: Option<&Tensor>,
+        is_rectified: bool,
+    ) -> candle_core::Result<Tensor> {
+        let mut y = y.broadcast_add(&self.bias)?;
+        if let Some(shortcut) = shortcut {
+            y = (y + shortcut)?;
+        }
+        if is_rectified { y.relu() } else { Ok(y) }
+    }
 }
 
 /// Where weights are loaded to, and as what.
@@ -88,6 +105,12 @@ pub(in crate::model) trait Engine: std::fmt::Debug {
         is_rectified: bool,
     ) -> candle_core::Result<Tensor>;
 
+    /// Convolutions so far whose parts had to run one after the other though this engine has fused kernels.
+    #[cfg(feature = "cuda")]
+    fn unfused(&self) -> usize {
+        0
+    }
+
     /// The largest of every 3x3, two apart, one pixel over the edge; `x` is not negative.
     ///
     /// # Errors
@@ -126,11 +149,7 @@ impl Engine for CandleEngine {
             let y = x.conv2d(weight, convolution.padding(), *stride, 1, 1)?;
             y.permute((0, 2, 3, 1))?.contiguous()?
         };
-        let mut y = y.broadcast_add(&convolution.bias)?;
-        if let Some(shortcut) = shortcut {
-            y = (y + shortcut)?;
-        }
-        if is_rectified { y.relu() } else { Ok(y) }
+        convolution.finish(y, shortcut, is_rectified)
     }
 
     fn max_pool(&self, x: &Tensor) -> candle_core::Result<Tensor> {

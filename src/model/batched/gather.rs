@@ -81,17 +81,22 @@ pub(super) fn run<N: BatchNetwork>(
         match launched {
             None => {}
             Some(Ok(pass)) => running = Some((batch, pass)),
-            // A single picture is tried again when the batch before it has given its memory back.
-            Some(Err(error))
-                if error.kind() == ErrorKind::OutOfMemory && (batch.len() > 1 || !was_alone) =>
-            {
+            // Without the batch before it, which has given its memory back, it may fit.
+            Some(Err(error)) if error.kind() == ErrorKind::OutOfMemory && !was_alone => {
+                put_back(&mut waiting, batch);
+            }
+            Some(Err(error)) if error.kind() == ErrorKind::OutOfMemory && batch.len() > 1 => {
                 limit.store(batch.len().div_ceil(2), Ordering::Relaxed);
-                for job in batch.into_iter().rev() {
-                    waiting.push_front(job);
-                }
+                put_back(&mut waiting, batch);
             }
             Some(Err(error)) => answer(batch, Err(error)),
         }
+    }
+}
+
+fn put_back<P>(waiting: &mut VecDeque<Job<P>>, batch: Batch<P>) {
+    for job in batch.into_iter().rev() {
+        waiting.push_front(job);
     }
 }
 

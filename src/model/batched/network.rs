@@ -153,6 +153,12 @@ impl<T: Element> FoldedResNet<T> {
             .upload(pictures, [pictures.len(), size, size, 3])
     }
 
+    /// Convolutions for which the engine has no fused kernel.
+    #[cfg(feature = "cuda")]
+    pub(in crate::model) fn unfused(&self) -> usize {
+        self.engine.unfused()
+    }
+
     /// Everything between the copies, without waiting for it: the outputs of `layers`, and what [`ClassHead::run`] makes of the last one.
     ///
     /// # Errors
@@ -292,7 +298,12 @@ impl FetchActivations for OnDevice {
 }
 
 /// What a device says when memory is short: CUDA, cuBLAS, cuDNN.
-const OUT_OF_MEMORY: [&str; 3] = ["OUT_OF_MEMORY", "out of memory", "ALLOC_FAILED"];
+const OUT_OF_MEMORY: [&str; 4] = [
+    "OUT_OF_MEMORY",
+    "out of memory",
+    "ALLOC_FAILED",
+    "ALLOCATION_FAILED",
+];
 
 /// A candle error with the kind that tells whether a smaller batch may help.
 pub(in crate::model) fn device_error(error: candle_core::Error) -> Error {
@@ -320,6 +331,10 @@ mod tests {
             ),
             (
                 "CublasError(CUBLAS_STATUS_ALLOC_FAILED)",
+                ErrorKind::OutOfMemory,
+            ),
+            (
+                "CudnnError(CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED)",
                 ErrorKind::OutOfMemory,
             ),
             (

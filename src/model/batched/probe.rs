@@ -6,7 +6,7 @@ use super::BatchNetwork;
 use super::gather::Question;
 use crate::error::{ErrorKind, Result};
 
-/// Batches that are tried, in this order. Not more, as two batches of whole frames wait for their maps: 200 MB at 1080p.
+/// Batches that are tried, in this order. Not more, as three batches of whole frames are under way: 300 MB at 1080p.
 const CANDIDATES: [usize; 6] = [1, 2, 4, 8, 16, 32];
 /// A larger batch must bring at least this much more speed.
 const WORTH: f64 = 1.05;

@@ -2,28 +2,35 @@
 //!
 //! Channels are last in all tensors, which is what tensor cores read. Of cuDNN's algorithms, only implicit GEMM with precomputed indices takes
 //! that order for all our shapes, and does without ReLU: there is nothing to choose from, and cuDNN itself picks the kernel for a
-//! shape.
+//! shape. Where it has no fused kernel, the parts run one after the other.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell, RefMut};
+use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use candle_core::{
     CpuStorage, CudaDevice, CudaStorage, CustomOp1, DType, Error, Layout, Result, Shape, Storage,
-    Tensor,
+    Tensor, TensorId,
 };
 use cudarc::cudnn::sys::{
     cudnnActivationMode_t as Activation, cudnnConvolutionFwdAlgo_t as Algorithm,
     cudnnConvolutionMode_t as Mode, cudnnMathType_t as Math, cudnnNanPropagation_t as Nan,
     cudnnPoolingMode_t as Pooling, cudnnTensorFormat_t as Format,
 };
-use cudarc::cudnn::{ConvBiasActivationForward, Cudnn, PoolingForward, TensorDescriptor};
+use cudarc::cudnn::{
+    ConvBiasActivationForward, ConvDescriptor, ConvForward, Cudnn, FilterDescriptor,
+    PoolingForward, TensorDescriptor,
+};
 use cudarc::driver::{CudaSlice, DevicePtr};
 
 use crate::model::batched::{Convolution, Element, Engine};
 
 const ALGORITHM: Algorithm = Algorithm::CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM;
+/// cuDNN tells what a plain convolution needs; a fused one may need more.
+const LEAST_WORKSPACE: usize = 64 << 20;
 const CHANNELS_LAST: Format = Format::CUDNN_TENSOR_NHWC;
 
 /// Runs layers with cuDNN, on the thread that made it.
@@ -32,6 +39,7 @@ pub(super) struct CudnnEngine<T> {
     device: CudaDevice,
     /// Scratch memory of the largest convolution so far.
     workspace: RefCell<Option<CudaSlice<u8>>>,
+    plans: RefCell<Plans<T>>,
     element: PhantomData<T>,
 }
 
@@ -49,6 +57,7 @@ impl<T: Element> CudnnEngine<T> {
             cudnn: Cudnn::new(device.cuda_stream()).map_err(Error::wrap)?,
             device,
             workspace: RefCell::new(None),
+            plans: RefCell::default(),
             element: PhantomData,
         })
     }
@@ -70,27 +79,29 @@ impl<T: Element> CudnnEngine<T> {
             .map_err(Error::wrap)
     }
 
-    fn convolution(
+    /// The description of a convolution of pictures of this shape, made the first time.
+    fn plan(&self, convolution: &Convolution, shape: [usize; 4]) -> Result<Rc<Plan<T>>> {
+        let key = (convolution.weight.id(), shape);
+        if let Some(plan) = self.plans.borrow().get(&key) {
+            return Ok(Rc::clone(plan));
+        }
+        let plan = Rc::new(self.new_plan(convolution, shape)?);
+        self.plans.borrow_mut().insert(key, Rc::clone(&plan));
+        Ok(plan)
+    }
+
+    fn new_plan(
         &self,
-        op: &Fused<'_, T>,
-        x: &CudaSlice<T>,
-        shape: [usize; 4],
-    ) -> Result<Output<T>> {
-        let Fused {
-            convolution,
-            shortcut,
-            is_rectified,
-            ..
-        } = *op;
-        let [pictures, height, width, channels] = shape;
+        convolution: &Convolution,
+        [pictures, height, width, channels]: [usize; 4],
+    ) -> Result<Plan<T>> {
         let Convolution { size, stride, .. } = *convolution;
         let (out, padding) = (convolution.bias.elem_count(), convolution.padding());
         let side = |length: usize| (length + 2 * padding - size) / stride + 1;
-        let out_shape = [pictures, side(height), side(width), out];
-
-        let cudnn = &self.cudnn;
+        let shape = [pictures, side(height), side(width), out];
         let both = |value: usize| [value as i32; 2];
-        let mut conv = cudnn
+        let mut descriptor = self
+            .cudnn
             .create_conv2d::<f32>(
                 both(padding),
                 both(stride),
@@ -98,51 +109,68 @@ impl<T: Element> CudnnEngine<T> {
                 Mode::CUDNN_CROSS_CORRELATION,
             )
             .map_err(Error::wrap)?;
-        conv.set_math_type(Self::math()).map_err(Error::wrap)?;
-        let activation = if is_rectified {
+        descriptor
+            .set_math_type(Self::math())
+            .map_err(Error::wrap)?;
+        let filter = [out, channels, size, size].map(|length| length as i32);
+        let filter = self.cudnn.create_4d_filter::<T>(CHANNELS_LAST, filter);
+        Ok(Plan {
+            convolution: descriptor,
+            filter: filter.map_err(Error::wrap)?,
+            x: self.descriptor([pictures, height, width, channels])?,
+            bias: self.descriptor([1, 1, 1, out])?,
+            y: self.descriptor(shape)?,
+            shape,
+            is_fused: Cell::new(true),
+        })
+    }
+
+    /// Scratch memory of at least this many bytes.
+    fn workspace(&self, bytes: usize) -> Result<RefMut<'_, Option<CudaSlice<u8>>>> {
+        let bytes = bytes.max(LEAST_WORKSPACE);
+        let mut workspace = self.workspace.borrow_mut();
+        if workspace.as_ref().is_none_or(|memory| memory.len() < bytes) {
+            // The old one goes first, so that both need not fit. On a stream, memory is taken back when all work before is done.
+            *workspace = None;
+            // SAFETY: cuDNN writes scratch memory before it reads it.
+            *workspace = Some(unsafe { self.device.alloc::<u8>(bytes)? });
+        }
+        Ok(workspace)
+    }
+
+    /// The convolution, `+ bias`, `+ shortcut`, ReLU, in one kernel.
+    fn fused(&self, op: &Fused<'_, T>, x: &CudaSlice<T>, plan: &Plan<T>) -> Result<CudaSlice<T>> {
+        let activation = if op.is_rectified {
             Activation::CUDNN_ACTIVATION_RELU
         } else {
             Activation::CUDNN_ACTIVATION_IDENTITY
         };
-        let activation = cudnn
-            .create_activation::<f32>(activation, Nan::CUDNN_PROPAGATE_NAN, 0.0)
+        let activation = self
+            .cudnn
+            .create_activation::<f32>(activation, Nan::CUDNN_NOT_PROPAGATE_NAN, 0.0)
             .map_err(Error::wrap)?;
-        let filter = [out, channels, size, size].map(|length| length as i32);
-        let filter = cudnn
-            .create_4d_filter::<T>(CHANNELS_LAST, filter)
-            .map_err(Error::wrap)?;
-        let y_descriptor = self.descriptor(out_shape)?;
         let forward = ConvBiasActivationForward {
-            conv: &conv,
+            conv: &plan.convolution,
             act: &activation,
-            x: &self.descriptor(shape)?,
-            w: &filter,
-            z: &y_descriptor,
-            bias: &self.descriptor([1, 1, 1, out])?,
-            y: &y_descriptor,
+            x: &plan.x,
+            w: &plan.filter,
+            z: &plan.y,
+            bias: &plan.bias,
+            y: &plan.y,
         };
-        let scratch = forward.get_workspace_size(ALGORITHM).map_err(Error::wrap)?;
-        let mut workspace = self.workspace.borrow_mut();
-        if workspace
-            .as_ref()
-            .is_none_or(|memory| memory.len() < scratch)
-        {
-            // The old one goes first, so that both need not fit.
-            *workspace = None;
-            // SAFETY: cuDNN writes scratch memory before it reads it.
-            *workspace = Some(unsafe { self.device.alloc::<u8>(scratch.max(1))? });
-        }
-
-        let len = out_shape.iter().product();
+        let bytes = forward.get_workspace_size(ALGORITHM).map_err(Error::wrap)?;
+        let mut workspace = self.workspace(bytes)?;
+        let len = plan.shape.iter().product();
         // SAFETY: the convolution writes every value.
         let mut y = unsafe { self.device.alloc::<T>(len)? };
         let stream = self.device.cuda_stream();
         let address = y.device_ptr(&stream).0;
-        with_slice::<T, _>(&convolution.weight, |weight| {
-            with_slice::<T, _>(&convolution.bias, |bias| {
-                let mut run = |summand: &CudaSlice<T>, share: f32| {
-                    // SAFETY: the descriptors above are of these tensors: `x` was checked by the caller, weights and bias were loaded in this order and type, `y`
-                    // was made for it, the summand has its shape or a share of 0, at which cuDNN does not read it.
+        let mut run = |summand: &CudaSlice<T>, share: f32| {
+            let Convolution { weight, bias, .. } = op.convolution;
+            with_slice::<T, _>(weight, |weight| {
+                with_slice::<T, _>(bias, |bias| {
+                    // SAFETY: the plan is of these tensors: the caller checked `x`, weights and bias were loaded in this order and type, `y` was made
+                    // for it; the summand has the shape of `y`, or a share of 0, at which cuDNN does not read it.
                     unsafe {
                         forward.launch(
                             ALGORITHM,
@@ -156,27 +184,58 @@ impl<T: Element> CudnnEngine<T> {
                         )
                     }
                     .map_err(Error::wrap)
-                };
-                match shortcut {
-                    Some(shortcut) if shortcut.dims() == out_shape.as_slice() => {
-                        with_slice::<T, _>(shortcut, |summand| run(summand, 1.0))
-                    }
-                    Some(shortcut) => Err(Error::Msg(format!(
-                        "a shortcut of {:?} does not fit {out_shape:?}",
-                        shortcut.dims()
-                    ))),
-                    None => {
-                        // cuDNN wants an address even so; the output's is as large as it may expect.
-                        // SAFETY: the alias is given up below, before `y` can be freed, and never read.
-                        let alias = unsafe { stream.upgrade_device_ptr::<T>(address, len) };
-                        let outcome = run(&alias, 0.0);
-                        let _ = alias.leak();
-                        outcome
-                    }
-                }
+                })
             })
+        };
+        match op.shortcut {
+            Some(shortcut) if shortcut.dims() == plan.shape.as_slice() => {
+                with_slice::<T, _>(shortcut, |summand| run(summand, 1.0))?;
+            }
+            Some(shortcut) => {
+                let (theirs, ours) = (shortcut.dims(), plan.shape);
+                let message = format!("a shortcut of {theirs:?} does not fit {ours:?}");
+                return Err(Error::Msg(message));
+            }
+            None => {
+                // cuDNN wants an address even so; the output's is as large as it may expect.
+                // SAFETY: the alias is given up below, before `y` can be freed, and never read.
+                let alias = unsafe { stream.upgrade_device_ptr::<T>(address, len) };
+                let outcome = run(&alias, 0.0);
+                let _ = alias.leak();
+                outcome?;
+            }
+        }
+        Ok(y)
+    }
+
+    /// The convolution alone.
+    fn plain(&self, op: &Fused<'_, T>, x: &CudaSlice<T>, plan: &Plan<T>) -> Result<CudaSlice<T>> {
+        let forward = ConvForward {
+            conv: &plan.convolution,
+            x: &plan.x,
+            w: &plan.filter,
+            y: &plan.y,
+        };
+        let algorithm = forward.pick_algorithm().map_err(Error::wrap)?;
+        let bytes = forward.get_workspace_size(algorithm).map_err(Error::wrap)?;
+        let mut workspace = self.workspace(bytes)?;
+        // SAFETY: the convolution writes every value.
+        let mut y = unsafe { self.device.alloc::<T>(plan.shape.iter().product())? };
+        with_slice::<T, _>(&op.convolution.weight, |weight| {
+            // SAFETY: as in `fused`.
+            unsafe {
+                forward.launch(
+                    algorithm,
+                    workspace.as_mut(),
+                    (T::rounded(1.0), T::rounded(0.0)),
+                    x,
+                    weight,
+                    &mut y,
+                )
+            }
+            .map_err(Error::wrap)
         })?;
-        Ok((y, out_shape))
+        Ok(y)
     }
 
     fn pooling(&self, x: &CudaSlice<T>, shape: [usize; 4]) -> Result<Output<T>> {
@@ -191,7 +250,7 @@ impl<T: Element> CudnnEngine<T> {
                 &[1; 2],
                 &[2; 2],
                 Pooling::CUDNN_POOLING_MAX,
-                Nan::CUDNN_PROPAGATE_NAN,
+                Nan::CUDNN_NOT_PROPAGATE_NAN,
             )
             .map_err(Error::wrap)?;
         let forward = PoolingForward {
@@ -208,7 +267,23 @@ impl<T: Element> CudnnEngine<T> {
     }
 }
 
+/// By weights and shape of the input: making them takes the host longer than launching.
+type Plans<T> = HashMap<(TensorId, [usize; 4]), Rc<Plan<T>>>;
+
 type Output<T> = (CudaSlice<T>, [usize; 4]);
+
+/// What cuDNN must know of a convolution.
+struct Plan<T> {
+    convolution: ConvDescriptor<f32>,
+    filter: FilterDescriptor<T>,
+    x: TensorDescriptor<T>,
+    bias: TensorDescriptor<T>,
+    y: TensorDescriptor<T>,
+    /// Of `y`.
+    shape: [usize; 4],
+    /// Whether cuDNN has a fused kernel for it, as far as is known.
+    is_fused: Cell<bool>,
+}
 
 /// The tensor's values, which must lie on a GPU one after the other.
 fn with_slice<T: Element, R>(
@@ -231,13 +306,21 @@ fn check_whole(layout: &Layout) -> Result<()> {
     Err(Error::Msg("a tensor is a view of another one".to_owned()))
 }
 
+/// Whether cuDNN has no kernel for what was asked; nothing was launched then.
+fn is_unsupported(error: &Error) -> bool {
+    error.to_string().contains("NOT_SUPPORTED")
+}
+
 /// A layer as an operation on candle's tensors.
 enum Operation<'a, T> {
-    Convolution(Fused<'a, T>),
+    Fused(Fused<'a, T>),
+    /// Without what comes behind the convolution.
+    Plain(Fused<'a, T>),
     MaxPool(&'a CudnnEngine<T>),
 }
 
 /// A convolution and what comes behind it.
+#[derive(Clone, Copy)]
 struct Fused<'a, T> {
     engine: &'a CudnnEngine<T>,
     convolution: &'a Convolution,
@@ -248,7 +331,8 @@ struct Fused<'a, T> {
 impl<T: Element> CustomOp1 for Operation<'_, T> {
     fn name(&self) -> &'static str {
         match self {
-            Self::Convolution(_) => "cudnn-convolution",
+            Self::Fused(_) => "cudnn-fused-convolution",
+            Self::Plain(_) => "cudnn-convolution",
             Self::MaxPool(_) => "cudnn-max-pool",
         }
     }
@@ -262,7 +346,14 @@ impl<T: Element> CustomOp1 for Operation<'_, T> {
         let (n, h, w, c) = layout.shape().dims4()?;
         let x = storage.as_cuda_slice::<T>()?;
         let (y, shape) = match self {
-            Self::Convolution(op) => op.engine.convolution(op, x, [n, h, w, c])?,
+            Self::Fused(op) => {
+                let plan = op.engine.plan(op.convolution, [n, h, w, c])?;
+                (op.engine.fused(op, x, &plan)?, plan.shape)
+            }
+            Self::Plain(op) => {
+                let plan = op.engine.plan(op.convolution, [n, h, w, c])?;
+                (op.engine.plain(op, x, &plan)?, plan.shape)
+            }
             Self::MaxPool(engine) => engine.pooling(x, [n, h, w, c])?,
         };
         let storage = CudaStorage::wrap_cuda_slice(y, storage.device.clone());
@@ -282,12 +373,26 @@ impl<T: Element> Engine for CudnnEngine<T> {
         shortcut: Option<&Tensor>,
         is_rectified: bool,
     ) -> Result<Tensor> {
-        x.apply_op1_no_bwd(&Operation::Convolution(Fused {
+        let op = Fused {
             engine: self,
             convolution,
             shortcut,
             is_rectified,
-        }))
+        };
+        let plan = self.plan(convolution, x.dims4()?.into())?;
+        if plan.is_fused.get() {
+            match x.apply_op1_no_bwd(&Operation::Fused(op)) {
+                Err(error) if is_unsupported(&error) => plan.is_fused.set(false),
+                outcome => return outcome,
+            }
+        }
+        let y = x.apply_op1_no_bwd(&Operation::Plain(op))?;
+        convolution.finish(y, shortcut, is_rectified)
+    }
+
+    fn unfused(&self) -> usize {
+        let plans = self.plans.borrow();
+        plans.values().filter(|plan| !plan.is_fused.get()).count()
     }
 
     fn max_pool(&self, x: &Tensor) -> Result<Tensor> {

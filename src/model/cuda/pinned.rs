@@ -7,7 +7,8 @@ use candle_core::op::BackpropOp;
 use candle_core::{CudaDevice, CudaStorage, Error, Result, Storage, Tensor};
 use cudarc::driver::{
     CudaEvent, CudaStream, DevicePtr, DevicePtrMut, DeviceRepr, PinnedHostSlice, ValidAsZeroBits,
-    result, sys,
+    result,
+    sys::{self, CUevent_flags},
 };
 
 use crate::model::batched::{Download, Element, Transfer};
@@ -38,7 +39,9 @@ impl<T: DeviceRepr + ValidAsZeroBits> Buffer<T> {
     }
 
     fn note_copy(&mut self, stream: &CudaStream) -> Result<()> {
-        let event = stream.record_event(None).map_err(Error::wrap)?;
+        // Whoever waits for it sleeps.
+        let flags = CUevent_flags::CU_EVENT_BLOCKING_SYNC;
+        let event = stream.record_event(Some(flags)).map_err(Error::wrap)?;
         self.copied = Some(event);
         Ok(())
     }
@@ -84,7 +87,6 @@ impl<T: Element> PinnedTransfer<T> {
     fn input(&mut self, len: usize) -> Result<&mut Buffer<T>> {
         let stream = self.device.cuda_stream();
         let index = self.next_input;
-        self.next_input = (index + 1) % IN_FLIGHT;
         // Written once, read by the device only: what write-combined memory is for.
         let new = || Buffer::new(&stream, len, sys::CU_MEMHOSTALLOC_WRITECOMBINED);
         match self.inputs.get_mut(index) {
@@ -92,6 +94,7 @@ impl<T: Element> PinnedTransfer<T> {
             Some(buffer) if buffer.memory.len() < len => *buffer = new()?,
             Some(_) => {}
         }
+        self.next_input = (index + 1) % IN_FLIGHT;
         self.inputs
             .get_mut(index)
             .ok_or_else(|| Error::Msg("an upload has no buffer".to_owned()))

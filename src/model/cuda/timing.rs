@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use candle_core::Error;
+use cudarc::driver::CudaContext;
 use cudarc::driver::sys::CUevent_flags;
 use half::{bf16, f16};
 
@@ -21,8 +22,12 @@ const WARM_UP: usize = 10;
 pub struct BatchTime {
     /// Network and class activation maps, the pictures on the GPU already, between two events of the GPU.
     pub compute_ms: f64,
+    /// What the host needs to launch that.
+    pub launch_ms: f64,
     /// Upload, network and maps, download, by the wall clock, with two batches under way as in a run.
     pub whole_ms: f64,
+    /// Convolutions for which cuDNN has no fused kernel, of 53.
+    pub unfused: usize,
 }
 
 /// Times `rounds` batches of `input` on a GPU.
@@ -50,32 +55,36 @@ fn time_as<T: Element>(
     (input, batch): (&ModelInput, usize),
     rounds: usize,
 ) -> Result<BatchTime> {
+    // Held, so that the GPU is not given up between two timings.
+    let _context = CudaContext::new(number).map_err(|error| device_error(Error::wrap(error)))?;
     let parts = parts::<T>(number).map_err(device_error)?;
     let device = parts.device.clone();
     let mut network = FoldedResNet::load(file, parts)?;
     let picture = channels_last::<T>(input);
 
-    let mut compute = || -> candle_core::Result<Vec<f64>> {
+    let mut compute = || -> candle_core::Result<[Vec<f64>; 2]> {
         let stream = device.as_cuda_device()?.cuda_stream();
         let now = || {
             let event = stream.record_event(Some(CUevent_flags::CU_EVENT_DEFAULT));
             event.map_err(Error::wrap)
         };
         let pictures = network.upload(&vec![&*picture; batch])?;
-        let mut times = Vec::with_capacity(rounds);
+        let (mut times, mut launches) = (Vec::with_capacity(rounds), Vec::with_capacity(rounds));
         for round in 0..WARM_UP + rounds {
-            let start = now()?;
+            let (start, called) = (now()?, Instant::now());
             let computed = network.compute(&pictures, &[], &vec![&[][..]; batch])?;
+            let launched = called.elapsed();
             let end = now()?;
             end.synchronize().map_err(Error::wrap)?;
             drop(computed);
             if round >= WARM_UP {
                 times.push(f64::from(start.elapsed_ms(&end).map_err(Error::wrap)?));
+                launches.push(launched.as_secs_f64() * 1e3);
             }
         }
-        Ok(times)
+        Ok([times, launches])
     };
-    let compute_ms = median(compute().map_err(device_error)?);
+    let [compute_ms, launch_ms] = compute().map_err(device_error)?.map(median);
 
     let question = Question::of(picture);
     let questions = vec![&question; batch];
@@ -96,7 +105,9 @@ fn time_as<T: Element>(
     }
     Ok(BatchTime {
         compute_ms,
+        launch_ms,
         whole_ms: median(whole),
+        unfused: network.unfused(),
     })
 }
 
