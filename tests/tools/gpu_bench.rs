@@ -72,7 +72,9 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            println!("{}", json!({ "error": error.to_string() }));
+            let ours = error.downcast_ref::<gradcam_video::Error>();
+            let line = ours.map_or_else(|| error.to_string(), gradcam_video::Error::one_line);
+            println!("{}", json!({ "error": line }));
             ExitCode::from(2)
         }
     }

@@ -27,7 +27,7 @@ use super::config::{NetworkChoice, Question, Running, all_cores};
 use super::console::Console;
 use super::files::open_boxes;
 use super::interrupt;
-use super::model::{load_model, load_weights};
+use super::model::{load_model, load_weights, note_batch};
 use super::progress::ProgressView;
 use super::values::usage;
 
@@ -120,8 +120,10 @@ fn audit(args: RunArgs) -> anyhow::Result<Outcome> {
         }
     };
     let progress = ProgressView::counting(console.is_quiet, None, "files");
+    let batch = model.batch();
     let end = audit.run(start, &progress, &cancel);
     progress.finish();
+    note_batch(console, batch, &*model);
     match end? {
         End::Stopped(files) => {
             console.info(&format!(
