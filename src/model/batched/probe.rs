@@ -22,9 +22,16 @@ pub(super) fn best_batch<N: BatchNetwork>(
     picture: &N::Picture,
     latency: Option<Duration>,
 ) -> Result<usize> {
+    choose(latency, |batch| time_of(network, picture, batch))
+}
+
+fn choose(
+    latency: Option<Duration>,
+    mut time_of: impl FnMut(usize) -> Result<Duration>,
+) -> Result<usize> {
     let mut best = (1, 0.0);
     for batch in CANDIDATES {
-        let time = match time_of(network, picture, batch) {
+        let time = match time_of(batch) {
             Ok(time) => time,
             Err(error) if error.kind() == ErrorKind::OutOfMemory && batch > 1 => break,
             Err(error) => return Err(error),
@@ -58,4 +65,37 @@ fn time_of<N: BatchNetwork>(
         }
     }
     Ok(fastest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    /// For a device with room for so many pictures, on which a batch takes `micros.0`, and `micros.1` more for each picture.
+    fn chosen(room: usize, micros: (u64, u64), latency: Option<u64>) -> Result<usize> {
+        choose(latency.map(Duration::from_micros), |batch| {
+            if batch > room {
+                return Err(Error::new(ErrorKind::OutOfMemory, "full"));
+            }
+            Ok(Duration::from_micros(micros.0 + micros.1 * batch as u64))
+        })
+    }
+
+    #[test]
+    fn the_batch_grows_while_it_pays_and_fits() {
+        // Launching costs all: the more the better, up to what fits.
+        assert_eq!(chosen(usize::MAX, (2000, 0), None).unwrap(), 32);
+        assert_eq!(chosen(20, (2000, 0), None).unwrap(), 16);
+        // Nothing is won by a second picture.
+        assert_eq!(chosen(usize::MAX, (0, 3000), None).unwrap(), 1);
+        // From 8 to 16 the speed grows by 1.04.
+        assert_eq!(chosen(usize::MAX, (100, 140), None).unwrap(), 8);
+        // Four take 4 ms, eight would take 6.
+        assert_eq!(chosen(usize::MAX, (2000, 500), Some(5000)).unwrap(), 4);
+        // A single picture may take longer than is wished, but it must fit.
+        assert_eq!(chosen(usize::MAX, (9000, 0), Some(5000)).unwrap(), 1);
+        let error = chosen(0, (1, 0), None).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+    }
 }
