@@ -9,7 +9,7 @@ root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 cd -- "$root"
 state_file=.ci/cuda-checked
 
-# What a change of could break the build for GPUs.
+# What a change of is most likely to break the build for GPUs.
 state() {
     git -c "safe.directory=$root" ls-files -z -- src/model tests/tools/gpu_bench.rs Cargo.toml Cargo.lock scripts/check_cuda.sh scripts/cuda_toolkit.sh |
         sort -z | xargs -0 sha256sum | sha256sum | cut -d ' ' -f 1
@@ -49,7 +49,7 @@ echo "== run without a GPU"
 folder=$(mktemp -d)
 trap 'rm -r -- "$folder"' EXIT
 program() {
-    LD_LIBRARY_PATH=$CUDA_HOME/lib/stubs:$CUDA_HOME/lib:${CUDNN_LIB:-$CUDA_HOME}/lib target/debug/gradcam-video "$@"
+    LD_LIBRARY_PATH=target/cuda/stubs:$CUDA_HOME/lib:$CUDA_HOME/lib64:${CUDNN_LIB:-$CUDA_HOME}/lib target/debug/gradcam-video "$@"
 }
 program samples/cup.mp4 "$folder/auto.mp4" --end 0.2 2>"$folder/auto.log"
 grep -q 'note: the network runs on the CPU: cannot use a GPU' "$folder/auto.log"

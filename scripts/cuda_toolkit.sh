@@ -20,10 +20,10 @@ gradcam_video_link_names() {
 
 # Every function of the driver that the header knows, each of which fails as NVIDIA's own stub does.
 gradcam_video_stub_driver() {
-    local home=$1 stubs=$1/lib/stubs
+    local header=$1/include/cuda.h stubs=$2
     [ -e "$stubs/libcuda.so.1" ] && return 0
     mkdir -p -- "$stubs" || return 1
-    grep -oE '\bcu[A-Z][A-Za-z0-9]*(_v[0-9]+)?(_pt[sd][sz])?\b' "$home/include/cuda.h" | sort -u |
+    grep -oE '\bcu[A-Z][A-Za-z0-9]*(_v[0-9]+)?(_pt[sd][sz])?\b' "$header" | sort -u |
         sed 's/.*/int &(void) { return 34; } \/* CUDA_ERROR_STUB_LIBRARY *\//' >"$stubs/stub.c" || return 1
     cc -shared -fPIC -Wl,-soname,libcuda.so.1 -o "$stubs/libcuda.so.1" "$stubs/stub.c" || return 1
     ln -sf libcuda.so.1 "$stubs/libcuda.so"
@@ -39,20 +39,22 @@ gradcam_video_fetch_cuda() {
     rm -r -- "$folder/python"
     gradcam_video_link_names "$folder/site/nvidia/cu13/lib" || return 1
     gradcam_video_link_names "$folder/site/nvidia/cudnn/lib" || return 1
-    gradcam_video_stub_driver "$folder/site/nvidia/cu13" || return 1
     touch -- "$folder/complete"
 }
 
 # Everything else is told by the status, since whoever sources this may be a person's shell.
 gradcam_video_use_cuda() {
+    local folder
+    folder=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)/target/cuda || return 1
     if [ -z "${CUDA_HOME:-}" ]; then
-        local folder
-        folder=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)/target/cuda || return 1
         gradcam_video_fetch_cuda "$folder" >&2 || return 1
         export CUDA_HOME=$folder/site/nvidia/cu13
         # Where cudarc looks for cuDNN, too.
         export CUDNN_LIB=$folder/site/nvidia/cudnn
     fi
+    gradcam_video_stub_driver "$CUDA_HOME" "$folder/stubs" >&2 || return 1
+    # Where linkers find the stand-in on a machine without a driver.
+    export LIBRARY_PATH=$folder/stubs${LIBRARY_PATH:+:$LIBRARY_PATH}
     # Code for Hopper, as there is no GPU to ask; a driver translates it for what comes after.
     export CUDA_COMPUTE_CAP=${CUDA_COMPUTE_CAP:-90}
     PATH=$CUDA_HOME/bin:$PATH

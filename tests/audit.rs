@@ -364,14 +364,21 @@ fn an_interrupted_run_keeps_what_it_has() {
     assert!(stderr.contains("--resume goes on"), "{stderr}");
     assert!(!out.join("manifest.json").exists());
     // A disk that is not mounted at the moment loses nothing.
-    let kept = fs::read(&journal).unwrap();
+    // (The frames of a video that was not finished may be cut off: it is looked at again.)
+    let finished = || -> Vec<String> {
+        let text = fs::read_to_string(&journal).unwrap();
+        let lines = text.lines().filter(|line| line.starts_with("{\"item\""));
+        lines.map(str::to_owned).collect()
+    };
+    let kept = finished();
+    assert!(!kept.is_empty());
     let away = folder.path().join("away");
     fs::rename(&root, &away).unwrap();
     fs::create_dir(&root).unwrap();
     let (code, _, stderr) = audit(&root, &out, "--resume");
     assert_eq!(code, 1, "{stderr}");
     assert!(stderr.contains("it holds no image or video"), "{stderr}");
-    assert!(fs::read(&journal).unwrap() == kept);
+    assert_eq!(finished(), kept);
     fs::remove_dir(&root).unwrap();
     fs::rename(&away, &root).unwrap();
     let (code, _, stderr) = audit(&root, &out, "--resume --method eigencam");

@@ -85,9 +85,9 @@ fn pictures_that_share_a_batch_have_the_logits_of_keras() {
     });
     for (photo, forward) in passes {
         let golden = Golden::open(&photo);
-        let reference = MODEL.forward(&golden.input(), &[layer]).unwrap();
-        let difference = largest_difference(&forward.logits, &reference.logits);
+        let difference = largest_difference(&forward.logits, &golden.f32("logits"));
         assert!(difference < 1e-3, "{photo}: {difference}");
+        let reference = MODEL.forward(&golden.input(), &[layer]).unwrap();
         assert_eq!(ranked(&forward.logits)[0].index, golden.class(), "{photo}");
         let (ours, theirs) = (
             forward.activations_of(layer).unwrap(),
@@ -137,28 +137,6 @@ fn maps_are_those_of_the_reference_whoever_computes_them() {
             let difference = relative_difference(&ours.values, &expected.values);
             assert!(difference < 1e-3, "{method}, class {class}: {difference}");
         }
-    }
-}
-
-#[test]
-fn inner_layers_go_back_by_autograd() {
-    let spec = MODEL.spec();
-    let golden = Golden::open("chelsea");
-    let input = golden.input();
-    for name in ["layer3", "layer4.1"] {
-        let layer = spec.layer_by_name(name).unwrap();
-        let forward = BATCHED.forward(&input, &[layer]).unwrap();
-        let reference = MODEL.forward(&input, &[layer]).unwrap();
-        let request = request(layer, &[TargetChoice::Top1]);
-        let ours = maps(&**BATCHED, "gradcam", &golden, &forward, &request);
-        let expected = maps(&*MODEL, "gradcam", &golden, &reference, &request);
-        let difference = relative_difference(&ours[0].values, &expected[0].values);
-        assert!(difference < 1e-3, "{name}: {difference}");
-        let logits = BATCHED
-            .head(layer, forward.activations_of(layer).unwrap())
-            .unwrap();
-        let difference = largest_difference(&logits, &reference.logits);
-        assert!(difference < 1e-3, "{name}: {difference}");
     }
 }
 
@@ -289,6 +267,7 @@ fn half_precision_sees_the_same_in_the_same_place() {
         most: Some(1),
         latency: None,
     };
+    // Candle's CPU backend does not multiply bf16.
     let model = load_on_cpu::<f16>(&WEIGHTS, size).unwrap();
     let spec = MODEL.spec();
     let layers = ["layer3", "layer4"].map(|name| spec.layer_by_name(name).unwrap());

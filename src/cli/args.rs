@@ -376,7 +376,7 @@ pub(super) struct NetworkArgs {
     )]
     pub(super) device: DeviceChoice,
     /// Most frames that a GPU computes together [default: measured at the start]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Running")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Running")]
     pub(super) batch: Option<u16>,
 }
 

@@ -70,11 +70,20 @@ pub struct Loaded {
     pub notice: Option<String>,
 }
 
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded")
+            .field("backend", &self.model.backend())
+            .field("notice", &self.notice)
+            .finish()
+    }
+}
+
 /// Builds the network of a weight file on a device; on a CPU as [`load`](crate::model::load) does, where `isa` forces the instruction set.
 ///
 /// # Errors
-/// As [`load`](crate::model::load); [`ErrorKind::Compute`] if a GPU is asked for by name and there is none, or it fails;
-/// [`ErrorKind::InvalidArgument`] if this program was built without the feature `cuda`.
+/// As [`load`](crate::model::load). If a GPU is asked for by name: [`ErrorKind::Compute`] if there is none, or it fails,
+/// [`ErrorKind::OutOfMemory`] if it has no room, [`ErrorKind::InvalidArgument`] if this program was built without the feature `cuda`.
 pub fn load_on(
     file: Arc<WeightFile>,
     precision: Precision,
@@ -94,24 +103,39 @@ pub fn load_on(
         }
         // Who names an instruction set means the CPU.
         DeviceChoice::Auto if isa.is_some() => {}
-        DeviceChoice::Auto => match first_gpu() {
+        DeviceChoice::Auto => match on_first_gpu(&file, precision, size) {
             Ok(None) => {}
-            Ok(Some(number)) => {
-                let model = on_gpus(&file, precision, &[number], size)?;
+            Ok(Some(model)) => {
                 return Ok(Loaded {
                     model,
                     notice: None,
                 });
             }
+            Err(error) if error.kind() == ErrorKind::Weights => return Err(error),
             Err(error) => {
-                notice = Some(format!("the network runs on the CPU: {}", error.one_line()))
+                notice = Some(format!("the network runs on the CPU: {}", error.one_line()));
             }
         },
     }
-    Ok(Loaded {
-        model: crate::model::load(file, precision, isa)?,
-        notice,
-    })
+    match crate::model::load(file, precision, isa) {
+        Ok(model) => Ok(Loaded { model, notice }),
+        // What the GPU lacks is the first cause.
+        Err(error) => Err(match notice {
+            None => error,
+            Some(notice) => Error::new(error.kind(), format!("{}; {notice}", error.one_line())),
+        }),
+    }
+}
+
+/// None without CUDA in the program, where nobody misses a GPU.
+fn on_first_gpu(
+    file: &Arc<WeightFile>,
+    precision: Precision,
+    size: BatchSize,
+) -> Result<Option<Box<dyn Classifier>>> {
+    first_gpu()?
+        .map(|number| on_gpus(file, precision, &[number], size))
+        .transpose()
 }
 
 #[cfg(feature = "cuda")]
@@ -119,7 +143,6 @@ fn first_gpu() -> Result<Option<usize>> {
     crate::model::cuda::first_gpu().map(Some)
 }
 
-/// Without CUDA in the program, nobody misses a GPU.
 #[cfg(not(feature = "cuda"))]
 #[allow(clippy::unnecessary_wraps)]
 fn first_gpu() -> Result<Option<usize>> {

@@ -46,8 +46,11 @@ impl StageTime {
         result
     }
 
-    /// Runs `work`, which another thread or a device does some of: what passes beside the CPU time on this thread was waited for.
-    pub(super) fn measure_and_wait<T>(&mut self, work: impl FnOnce() -> T) -> T {
+    /// Runs the network. Where a device does it (`is_remote`), what passes beside the CPU time on this thread was waited for.
+    pub(super) fn measure_network<T>(&mut self, is_remote: bool, work: impl FnOnce() -> T) -> T {
+        if !is_remote {
+            return self.measure(work);
+        }
         let (start, cpu_before) = (Instant::now(), self.cpu_ms);
         let result = self.measure(work);
         let passed = start.elapsed().as_secs_f64() * 1e3;

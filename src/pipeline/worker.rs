@@ -107,7 +107,9 @@ impl Worker<'_> {
             .measure(|| Thumbnail::of(&input, &model.spec().normalization));
         let forward = times
             .model
-            .measure_and_wait(|| model.forward_for(&input, &request.layers, &request.classes()))
+            .measure_network(model.batch().is_some(), || {
+                model.forward_for(&input, &request.layers, &request.classes())
+            })
             .map_err(|error| error.at_stage(Stage::Model))?;
         let explanation = times
             .explain

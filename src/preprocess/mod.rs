@@ -150,6 +150,7 @@ impl Preprocessor {
             .into_iter()
             .zip(green)
             .zip(blue)
+            // Not `round()`, which is a call of libm per value without SSE 4.1.
             .map(|((red, green), blue)| [red, green, blue].map(|value| (value + 0.5) as u8))
             .collect();
         Ok(orientation

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 use gradcam_video::audit::{Severity, Shard};
+use gradcam_video::model::DeviceChoice;
 
 use crate::cli::args::{MethodArgs, ResizeArg, RunningArgs, VerbosityArgs, WeightsFileArg};
 
@@ -93,6 +94,14 @@ pub(super) struct MergeArgs {
     /// Worker threads [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Running")]
     pub(super) workers: Option<u16>,
+    /// Where the network runs for trials of suspicious clusters; shards in f16 need a GPU
+    #[arg(
+        long,
+        value_name = "auto|cpu|cuda[:N,...]",
+        default_value = "auto",
+        help_heading = "Running"
+    )]
+    pub(super) device: DeviceChoice,
     #[command(flatten)]
     pub(super) weights: WeightsFileArg,
     #[command(flatten)]

@@ -15,7 +15,7 @@ use gradcam_video::audit::{
 };
 use gradcam_video::explain::method_by_name;
 use gradcam_video::model::batched::BatchSize;
-use gradcam_video::model::{DeviceChoice, Precision, WeightFile};
+use gradcam_video::model::{Precision, WeightFile};
 use gradcam_video::pipeline::{CancelToken, Explaining};
 use gradcam_video::preprocess::ResizePolicy;
 use gradcam_video::{Error, ErrorKind};
@@ -178,7 +178,7 @@ fn merge_shards(args: MergeArgs) -> anyhow::Result<Outcome> {
     };
     let network = NetworkChoice {
         precision,
-        device: DeviceChoice::default(),
+        device: args.device,
         batch: BatchSize::default(),
     };
     let model = load_model(weights, &network, console)?;

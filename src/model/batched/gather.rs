@@ -48,6 +48,11 @@ impl<P> Job<P> {
 }
 
 type Batch<P> = Vec<Job<P>>;
+/// A batch, and what the device has of it.
+type Computing<N> = (
+    Batch<<N as BatchNetwork>::Picture>,
+    <N as BatchNetwork>::Running,
+);
 
 /// Works until nobody can ask any more. `limit` is the largest batch; it is halved when memory runs out.
 ///
@@ -59,7 +64,9 @@ pub(super) fn run<N: BatchNetwork>(
     limit: &Arc<AtomicUsize>,
 ) {
     let mut waiting: VecDeque<Job<N::Picture>> = VecDeque::new();
-    let mut running: Option<(Batch<N::Picture>, N::Running)> = None;
+    let mut running: Option<Computing<N>> = None;
+    // Whether a batch fits beside the one before it.
+    let mut is_roomy = true;
     loop {
         let largest = limit.load(Ordering::Relaxed).max(1);
         if waiting.is_empty() && running.is_none() {
@@ -73,16 +80,18 @@ pub(super) fn run<N: BatchNetwork>(
             }
         }
         let batch: Batch<_> = waiting.drain(..waiting.len().min(largest)).collect();
-        let launched = (!batch.is_empty()).then(|| network.launch(&questions(&batch)));
-        let was_alone = running.is_none();
-        if let Some((batch, pass)) = running.take() {
-            answer(batch, network.collect(pass));
+        if !is_roomy {
+            finish(network, &mut running);
         }
+        let was_alone = running.is_none();
+        let launched = (!batch.is_empty()).then(|| network.launch(&questions(&batch)));
+        finish(network, &mut running);
         match launched {
             None => {}
             Some(Ok(pass)) => running = Some((batch, pass)),
             // Without the batch before it, which has given its memory back, it may fit.
             Some(Err(error)) if error.kind() == ErrorKind::OutOfMemory && !was_alone => {
+                is_roomy = false;
                 put_back(&mut waiting, batch);
             }
             Some(Err(error)) if error.kind() == ErrorKind::OutOfMemory && batch.len() > 1 => {
@@ -91,6 +100,13 @@ pub(super) fn run<N: BatchNetwork>(
             }
             Some(Err(error)) => answer(batch, Err(error)),
         }
+    }
+}
+
+/// Waits for the batch that is computed, if any.
+fn finish<N: BatchNetwork>(network: &mut N, running: &mut Option<Computing<N>>) {
+    if let Some((batch, pass)) = running.take() {
+        answer(batch, network.collect(pass));
     }
 }
 

@@ -52,8 +52,8 @@ use crate::model::{
     ResNet, TargetLayer, WeightFile, check_input,
 };
 
-/// Pictures that may wait for all devices together: more than there are callers, each of which waits for its answer, so that nobody is kept from
-/// asking and a batch finds all that there is.
+/// Pictures that may wait for all devices together: as many as a handful of devices' callers with large batches, so that nobody is kept from asking and
+/// a batch finds all that there is.
 const QUEUE: usize = 4096;
 
 /// How many pictures make a batch.

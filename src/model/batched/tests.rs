@@ -271,7 +271,9 @@ fn without_a_size_the_batch_is_measured() {
     };
     let size = BatchSize::default();
     let model = Batched::start(facts(), first_value, vec![make], size).unwrap();
-    // More than two do not fit.
+    // Two are twice as fast as one, more do not fit.
+    assert_eq!(lab.batches.lock().unwrap()[..4], [1; 4]);
+    assert!(lab.batches.lock().unwrap().contains(&2));
     assert!(model.batch().unwrap() <= 2);
     assert!(ask(&model, 4, 2).is_empty());
 }

@@ -89,7 +89,7 @@ impl LiveWorker<'_> {
             .map_err(|error: crate::Error| error.at_stage(Stage::Preprocess))?;
         let forward = times
             .model
-            .measure_and_wait(|| {
+            .measure_network(model.batch().is_some(), || {
                 let request = &question.request;
                 model.forward_for(&input, &request.layers, &request.classes())
             })
