@@ -169,6 +169,11 @@ fn what_was_not_asked_for_is_an_error() {
     let forward = BATCHED.forward(&golden.input(), &[last]).unwrap();
     let error = forward.activations_of(other).unwrap_err();
     assert!(error.one_line().contains("layer2"), "{error}");
+    let unknown = TargetLayer { stage: 9, block: 0 };
+    let error = BATCHED
+        .forward(&golden.input(), &[last, unknown])
+        .unwrap_err();
+    assert!(error.one_line().contains("has no layer"), "{error}");
     let mut small = golden.input();
     small.size = 100;
     assert!(BATCHED.forward(&small, &[last]).is_err());

@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 
+use super::network::device_error;
 use crate::error::Result;
 use crate::model::weights::WeightFile;
 
@@ -54,7 +55,7 @@ impl Loader<'_> {
     /// Loads `conv` and folds `norm` (tensor name prefixes) into it: `scale * (w x) + shift = (scale * w) x + shift`.
     ///
     /// # Errors
-    /// [`ErrorKind::Weights`](crate::ErrorKind::Weights) if a tensor is missing or has another shape, or the device refuses it.
+    /// [`ErrorKind::Weights`](crate::ErrorKind::Weights) if a tensor is missing or has another shape; as [`device_error`] if the device refuses it.
     pub(super) fn convolution(
         &self,
         conv: &str,
@@ -75,7 +76,8 @@ impl Loader<'_> {
             let weight = self.engine.prepare(&weight.to_device(self.device)?)?;
             Ok([weight, bias.to_device(self.device)?])
         };
-        let [weight, bias] = tensors().map_err(|error| file.error(error))?;
+        // The file is sound by now: what fails is the device.
+        let [weight, bias] = tensors().map_err(device_error)?;
         Ok(Convolution {
             weight,
             bias,

@@ -308,11 +308,18 @@ impl<P: Clone + Send + 'static> Classifier for Batched<P> {
         layers: &[TargetLayer],
         classes: &[usize],
     ) -> Result<Forward> {
-        check_input(&self.facts.spec, input)?;
+        let spec = &self.facts.spec;
+        check_input(spec, input)?;
+        // Here, so that it is nobody else's error in the batch.
+        let known = spec.target_layers();
+        if let Some(unknown) = layers.iter().find(|layer| !known.contains(layer)) {
+            let message = format!("the network has no layer {}", unknown.torch_name());
+            return Err(Error::new(ErrorKind::Compute, message).at_stage(Stage::Model));
+        }
         if self.is_exact_before_the_end(layers) {
             return self.single(|network| network.forward(input, layers));
         }
-        let is_known = |class: &&usize| **class < self.facts.spec.labels.len();
+        let is_known = |class: &&usize| **class < spec.labels.len();
         let (reply, answer) = bounded(1);
         let job = Job {
             question: Question {

@@ -2,7 +2,6 @@
 //! last.
 
 use std::fmt;
-use std::marker::PhantomData;
 
 use candle_core::{DType, Device, Tensor};
 
@@ -93,7 +92,6 @@ pub(in crate::model) struct FoldedResNet<T> {
     stem: Convolution,
     blocks: Vec<(TargetLayer, Bottleneck)>,
     head: ClassHead,
-    element: PhantomData<T>,
 }
 
 impl<T> fmt::Debug for FoldedResNet<T> {
@@ -109,7 +107,7 @@ impl<T: Element> FoldedResNet<T> {
     /// Builds the network that the file's metadata describes.
     ///
     /// # Errors
-    /// [`ErrorKind::Weights`] if metadata or tensors are missing, malformed or of the wrong shape, or the device refuses them.
+    /// [`ErrorKind::Weights`] if metadata or tensors are missing, malformed or of the wrong shape; as [`device_error`] if the device refuses them.
     pub(in crate::model) fn load(file: &WeightFile, parts: Parts<T>) -> Result<Self> {
         let Parts {
             device,
@@ -131,7 +129,7 @@ impl<T: Element> FoldedResNet<T> {
             .map(|layer| Ok((layer, Bottleneck::load(&loader, &spec, layer)?)))
             .collect::<Result<Vec<_>>>()?;
         let fully_connected = FullyConnected::load(file, &spec)?;
-        let head = ClassHead::new(&fully_connected, &device).map_err(|error| file.error(error))?;
+        let head = ClassHead::new(&fully_connected, &device).map_err(device_error)?;
         Ok(Self {
             input_size: spec.input_size,
             engine,
@@ -139,7 +137,6 @@ impl<T: Element> FoldedResNet<T> {
             stem,
             blocks,
             head,
-            element: PhantomData,
         })
     }
 

@@ -7,7 +7,6 @@
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
 use std::fmt;
-use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -40,7 +39,6 @@ pub(super) struct CudnnEngine<T> {
     /// Scratch memory of the largest convolution so far.
     workspace: RefCell<Option<CudaSlice<u8>>>,
     plans: RefCell<Plans<T>>,
-    element: PhantomData<T>,
 }
 
 impl<T> fmt::Debug for CudnnEngine<T> {
@@ -58,7 +56,6 @@ impl<T: Element> CudnnEngine<T> {
             device,
             workspace: RefCell::new(None),
             plans: RefCell::default(),
-            element: PhantomData,
         })
     }
 
@@ -139,7 +136,8 @@ impl<T: Element> CudnnEngine<T> {
     }
 
     /// The convolution, `+ bias`, `+ shortcut`, ReLU, in one kernel.
-    fn fused(&self, op: &Fused<'_, T>, x: &CudaSlice<T>, plan: &Plan<T>) -> Result<CudaSlice<T>> {
+    fn fused(&self, op: &Fused<'_, T>, x: &CudaSlice<T>) -> Result<CudaSlice<T>> {
+        let plan = op.plan;
         let activation = if op.is_rectified {
             Activation::CUDNN_ACTIVATION_RELU
         } else {
@@ -209,7 +207,8 @@ impl<T: Element> CudnnEngine<T> {
     }
 
     /// The convolution alone.
-    fn plain(&self, op: &Fused<'_, T>, x: &CudaSlice<T>, plan: &Plan<T>) -> Result<CudaSlice<T>> {
+    fn plain(&self, op: &Fused<'_, T>, x: &CudaSlice<T>) -> Result<CudaSlice<T>> {
+        let plan = op.plan;
         let forward = ConvForward {
             conv: &plan.convolution,
             x: &plan.x,
@@ -323,6 +322,8 @@ enum Operation<'a, T> {
 #[derive(Clone, Copy)]
 struct Fused<'a, T> {
     engine: &'a CudnnEngine<T>,
+    /// Made for the shape of the input.
+    plan: &'a Plan<T>,
     convolution: &'a Convolution,
     shortcut: Option<&'a Tensor>,
     is_rectified: bool,
@@ -346,14 +347,8 @@ impl<T: Element> CustomOp1 for Operation<'_, T> {
         let (n, h, w, c) = layout.shape().dims4()?;
         let x = storage.as_cuda_slice::<T>()?;
         let (y, shape) = match self {
-            Self::Fused(op) => {
-                let plan = op.engine.plan(op.convolution, [n, h, w, c])?;
-                (op.engine.fused(op, x, &plan)?, plan.shape)
-            }
-            Self::Plain(op) => {
-                let plan = op.engine.plan(op.convolution, [n, h, w, c])?;
-                (op.engine.plain(op, x, &plan)?, plan.shape)
-            }
+            Self::Fused(op) => (op.engine.fused(op, x)?, op.plan.shape),
+            Self::Plain(op) => (op.engine.plain(op, x)?, op.plan.shape),
             Self::MaxPool(engine) => engine.pooling(x, [n, h, w, c])?,
         };
         let storage = CudaStorage::wrap_cuda_slice(y, storage.device.clone());
@@ -373,13 +368,14 @@ impl<T: Element> Engine for CudnnEngine<T> {
         shortcut: Option<&Tensor>,
         is_rectified: bool,
     ) -> Result<Tensor> {
+        let plan = self.plan(convolution, x.dims4()?.into())?;
         let op = Fused {
             engine: self,
+            plan: &plan,
             convolution,
             shortcut,
             is_rectified,
         };
-        let plan = self.plan(convolution, x.dims4()?.into())?;
         if plan.is_fused.get() {
             match x.apply_op1_no_bwd(&Operation::Fused(op)) {
                 Err(error) if is_unsupported(&error) => plan.is_fused.set(false),
