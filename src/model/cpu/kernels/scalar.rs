@@ -26,13 +26,12 @@ pub(super) fn convolve<E: Element>(call: &mut Convolve<'_, E>) {
                 {
                     let inputs = &call.input[window + step..][..per_step];
                     // One word of the input meets one word per channel of the block.
-                    let words = inputs.chunks_exact(E::PER_WORD);
-                    for (word, weights) in words.zip(weights.chunks_exact(E::PER_WORD * BLOCK)) {
-                        for (sum, weights) in sums.iter_mut().zip(weights.chunks_exact(E::PER_WORD))
-                        {
-                            for (value, weight) in word.iter().zip(weights) {
-                                *sum += value.to_f32() * weight.to_f32();
-                            }
+                    for (index, input) in inputs.iter().enumerate() {
+                        let (word, part) = (index / E::PER_WORD, index % E::PER_WORD);
+                        let weights = &weights[word * E::PER_WORD * BLOCK + part..];
+                        let value = input.to_f32();
+                        for (channel, sum) in sums.iter_mut().enumerate() {
+                            *sum += value * weights[channel * E::PER_WORD].to_f32();
                         }
                     }
                 }
