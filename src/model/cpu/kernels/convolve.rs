@@ -86,8 +86,6 @@ const LARGE_PANEL_BYTES: usize = 32 * 1024;
 /// Weights from this size on do not stay in the second-level cache from one round to the next.
 const LARGE_WEIGHT_BYTES: usize = 192 * 1024;
 
-const CACHE_LINE_BYTES: usize = 64;
-
 /// Runs a convolution.
 pub(in crate::model::cpu) fn convolve<E: Element>(isa: Isa, mut call: Convolve<'_, E>) {
     check(isa, &call);
@@ -143,8 +141,8 @@ struct Plan {
     /// Pixels in a chunk; the first `larger_chunks` have one more.
     chunk_pixels: usize,
     larger_chunks: usize,
-    /// Cache lines of later weights that a tile asks for at each of its steps.
-    prefetch_lines_per_step: usize,
+    /// Elements of later weights that a tile asks for with each of its words.
+    prefetched_per_word: usize,
 }
 
 impl Plan {
@@ -165,18 +163,18 @@ impl Plan {
         };
         // Large weights come from memory, more slowly than a tile would use them: each tile fetches its share of those that are next.
         let stays_cached = weight_bytes < LARGE_WEIGHT_BYTES && call.upcoming_weights.is_none();
-        let prefetch_lines_per_step = if stays_cached {
+        let prefetched_per_word = if stays_cached {
             0
         } else {
-            let step_bytes = weight_bytes / panels / call.steps.len();
-            step_bytes.div_ceil(CACHE_LINE_BYTES * chunks_per_round)
+            let words = call.steps.len() * call.words_per_step;
+            (call.weights.len() / panels / words).div_ceil(chunks_per_round)
         };
         Self {
             chunks,
             chunks_per_round,
             chunk_pixels: pixels / chunks,
             larger_chunks: pixels % chunks,
-            prefetch_lines_per_step,
+            prefetched_per_word,
         }
     }
 
@@ -194,8 +192,8 @@ unsafe fn run<E: Element>(table: &Table<E>, call: &mut Convolve<'_, E>) {
     let panels = call.output_channels / channels;
     let weights_per_panel = call.weights.len() / panels;
     let plan = Plan::new(call, panels, table.tiles.len());
-    let prefetched_per_tile =
-        plan.prefetch_lines_per_step * CACHE_LINE_BYTES / size_of::<E>() * call.steps.len();
+    let words = call.steps.len() * call.words_per_step;
+    let prefetched_per_tile = plan.prefetched_per_word * words;
 
     let mut round_start = Walk::new(call.input_grid, call.output_grid);
     for first_chunk in (0..plan.chunks).step_by(plan.chunks_per_round) {
@@ -216,7 +214,7 @@ unsafe fn run<E: Element>(table: &Table<E>, call: &mut Convolve<'_, E>) {
                 words_per_step: call.words_per_step,
                 weights: call.weights[panel * weights_per_panel..].as_ptr(),
                 prefetch: ahead.as_ptr(),
-                prefetch_lines_per_step: plan.prefetch_lines_per_step,
+                prefetched_per_word: plan.prefetched_per_word,
                 output: call.output[plane..].as_mut_ptr(),
                 output_offsets: [0; MAX_PIXELS],
                 // Two vectors make one block of channels, or each is one.

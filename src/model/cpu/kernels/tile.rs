@@ -21,9 +21,9 @@ pub(super) struct Tile<'a, E> {
     pub(super) steps: &'a [usize],
     pub(super) words_per_step: usize,
     pub(super) weights: *const E,
-    /// Weights of a later tile, and how many cache lines of them to ask for at each step.
+    /// Weights of later tiles, and how many elements of them to ask for with each word.
     pub(super) prefetch: *const E,
-    pub(super) prefetch_lines_per_step: usize,
+    pub(super) prefetched_per_word: usize,
     pub(super) output: *mut E,
     /// Per pixel: its first channel of this tile in the output and in the residual.
     pub(super) output_offsets: [usize; MAX_PIXELS],
@@ -91,14 +91,12 @@ unsafe fn accumulate<S: Simd, const P: usize>(
         // A local copy stays in registers; through the reference it would be stored at every step.
         let mut local = *sums;
         let mut prefetch = tile.prefetch;
-        let line = 64 / size_of::<S::Element>();
         for step in tile.steps {
-            for _ in 0..tile.prefetch_lines_per_step {
-                S::prefetch(prefetch);
-                prefetch = prefetch.wrapping_add(line);
-            }
             let input = tile.input.add(*step);
             for word in 0..tile.words_per_step {
+                // One at a time: a burst of them would keep the loads below waiting.
+                S::prefetch(prefetch);
+                prefetch = prefetch.wrapping_add(tile.prefetched_per_word);
                 let first = S::load_words(weights);
                 let second = S::load_words(weights.add(S::LANES * per_word));
                 weights = weights.add(2 * S::LANES * per_word);
