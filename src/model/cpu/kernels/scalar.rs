@@ -30,8 +30,10 @@ pub(super) fn convolve<E: Element>(call: &mut Convolve<'_, E>) {
                         let (word, part) = (index / E::PER_WORD, index % E::PER_WORD);
                         let weights = &weights[word * E::PER_WORD * BLOCK + part..];
                         let value = input.to_f32();
-                        for (channel, sum) in sums.iter_mut().enumerate() {
-                            *sum += value * weights[channel * E::PER_WORD].to_f32();
+                        // Indices are twice as fast as iterators in tests, which are barely optimised.
+                        #[allow(clippy::needless_range_loop)]
+                        for channel in 0..BLOCK {
+                            sums[channel] += value * weights[channel * E::PER_WORD].to_f32();
                         }
                     }
                 }
