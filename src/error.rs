@@ -100,7 +100,10 @@ impl Error {
 
     /// The error that says that work stopped on request.
     pub fn cancelled() -> Self {
-        Self::new(ErrorKind::Cancelled, "cancelled")
+        Self::new(
+            ErrorKind::Cancelled,
+            "interrupted before anything was written",
+        )
     }
 
     /// Adds the stage, unless one is known already (the innermost knows best).

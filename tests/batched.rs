@@ -223,7 +223,7 @@ fn records(model: &dyn Classifier) -> Vec<serde_json::Value> {
         fn finish(self: Box<Self>, _: SourceEnd) -> gradcam_video::Result<Written> {
             Ok(Written {
                 frames: self.0,
-                bad_packets: 0,
+                ..Default::default()
             })
         }
     }

@@ -310,6 +310,22 @@ fn requests_that_make_no_sense_are_usage_errors_with_a_hint() {
 }
 
 #[test]
+#[cfg(not(feature = "cuda"))]
+fn a_batch_that_no_gpu_will_take_is_noted() {
+    let folder = tempfile::tempdir().unwrap();
+    let photo = small_photo(folder.path());
+    let output = folder.path().join("o.png");
+    let stderr = run_ok([
+        photo.as_os_str(),
+        output.as_os_str(),
+        "--batch".as_ref(),
+        "8".as_ref(),
+    ]);
+    assert!(stderr.contains("--batch is for GPUs"), "{stderr}");
+    assert!(output.exists());
+}
+
+#[test]
 fn bad_inputs_and_outputs_get_one_line_and_leave_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();

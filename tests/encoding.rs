@@ -6,6 +6,10 @@ mod common;
 use std::path::Path;
 use std::process::Command;
 
+use gradcam_video::pipeline::CancelToken;
+use gradcam_video::sink::{EncodeOptions, FfmpegSink, FrameSink, OutputSpec, PictureShape};
+use gradcam_video::source::{FfmpegSource, FrameSource, InputSpec, ReadOptions};
+
 use common::{decoded_frame, ffprobe, frame_times, generated, probe, run, run_ok};
 
 fn explain(input: &Path, output: &Path, arguments: &[&str]) -> String {
@@ -52,14 +56,85 @@ fn every_container_takes_every_encoder_that_fits_it() {
         ];
         assert_eq!(first(ffprobe(&output, &of_audio)), audio, "{name}");
         assert_eq!(frame_times(&output).len() % 10, 0, "{name}");
-        let difference: f64 = decoded_frame(&input, 5)
-            .iter()
-            .zip(decoded_frame(&output, 5).iter())
-            .map(|(a, b)| f64::from(a.abs_diff(*b)).powi(2))
-            .sum();
-        let psnr = 10.0 * (255.0f64.powi(2) / (difference / (160.0 * 120.0 * 3.0))).log10();
+        let psnr = psnr_of_frame_5(&input, &output);
         assert!(psnr > 30.0, "{name}: {psnr:.1} dB");
     }
+}
+
+/// How alike two videos are, in dB.
+fn psnr_of_frame_5(a: &Path, b: &Path) -> f64 {
+    let (a, b) = (decoded_frame(a, 5), decoded_frame(b, 5));
+    let square = |(a, b): (&u8, &u8)| f64::from(a.abs_diff(*b)).powi(2);
+    let error: f64 = a.iter().zip(b.iter()).map(square).sum::<f64>() / a.len() as f64;
+    10.0 * (255.0f64.powi(2) / error).log10()
+}
+
+/// Two cores never choose several threads, so that the other tests do not have them.
+#[test]
+fn several_threads_of_an_encoder_write_the_same_frames_and_their_time_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = generated(
+        folder.path(),
+        "in.mkv",
+        "-f lavfi -i testsrc2=s=320x240:r=25:d=1.2 -c:v libx264",
+    );
+    let times = frame_times(&input);
+    for (name, codec, preset) in [
+        ("x264.mp4", "libx264", None),
+        ("x265.mp4", "libx265", Some("ultrafast")),
+        ("svt.mkv", "libsvtav1", Some("12")),
+        ("vp9.webm", "libvpx-vp9", Some("8")),
+        ("aom.mkv", "libaom-av1", None),
+        ("mpeg4.mp4", "mpeg4", None),
+        ("prores.mov", "prores_ks", None),
+        ("ffv1.mkv", "ffv1", None),
+    ] {
+        for (threads, is_live) in [(3, false), (16, false), (3, true)] {
+            let output = folder.path().join(name);
+            let options = EncodeOptions {
+                codec: Some(codec.to_owned()),
+                preset: preset.map(str::to_owned),
+                threads,
+                is_live,
+                overwrite: true,
+                ..EncodeOptions::default()
+            };
+            let cpu_ms = copied_through(&input, &output, &options);
+            let case = format!("{name}, {threads} threads, live: {is_live}");
+            // MP4 and WebM round times to their own units.
+            let written = frame_times(&output);
+            assert_eq!(written.len(), times.len(), "{case}");
+            let late = written.iter().zip(&times).map(|(a, b)| (a - b).abs());
+            assert!(late.fold(0.0, f64::max) < 2e-3, "{case}");
+            let psnr = psnr_of_frame_5(&input, &output);
+            assert!(psnr > 30.0, "{case}: {psnr:.1} dB");
+            // Others start theirs with the first frame, or on the calling thread.
+            if codec == "libx264" {
+                assert!(cpu_ms > 0.0, "{case}");
+            }
+        }
+    }
+}
+
+/// Decodes and encodes every frame. Returns the CPU time of the encoder's own threads.
+fn copied_through(input: &Path, output: &Path, options: &EncodeOptions) -> f64 {
+    let spec = InputSpec::Path(input.to_owned());
+    let cancel = CancelToken::new();
+    let mut source = FfmpegSource::open(&spec, ReadOptions::default(), &cancel).unwrap();
+    let info = source.info();
+    let shape = PictureShape {
+        width: info.width,
+        height: info.height,
+        format: info.format,
+        color: info.color,
+    };
+    let output = OutputSpec::Path(output.to_owned());
+    let mut sink = FfmpegSink::create(&output, info, shape, options).unwrap();
+    while let Some(frame) = source.next_frame().unwrap() {
+        sink.write(frame).unwrap();
+    }
+    let written = Box::new(sink).finish(source.finish()).unwrap();
+    written.encoder_threads_cpu_ms
 }
 
 /// When a flash of white and a beep begin, in seconds of the output.

@@ -148,7 +148,7 @@ impl FrameSink for Recording {
         recorded.is_finished = true;
         Ok(gradcam_video::sink::Written {
             frames: recorded.frames.len() as u64,
-            bad_packets: 0,
+            ..Default::default()
         })
     }
 }

@@ -116,7 +116,7 @@ impl FrameSink for ToySink {
         written.is_finished = true;
         Ok(gradcam_video::sink::Written {
             frames: written.frames.len() as u64,
-            bad_packets: 0,
+            ..Default::default()
         })
     }
 }

@@ -103,6 +103,10 @@ pub(super) struct Running {
     pub(super) weights: Option<PathBuf>,
 }
 
+/// Why `--batch` does nothing on a CPU.
+pub(super) const BATCH_IS_FOR_GPUS: &str =
+    "--batch is for GPUs: on the CPU every worker computes its own frame";
+
 /// How and where the network is computed.
 #[derive(Debug)]
 pub(super) struct NetworkChoice {
@@ -116,9 +120,7 @@ impl NetworkChoice {
     /// If batches are asked for where there are none.
     pub(super) fn new(args: NetworkArgs) -> Result<Self> {
         if args.batch.is_some() && args.device == DeviceChoice::Cpu {
-            return Err(usage(
-                "--batch is for GPUs: on the CPU every worker computes its own frame",
-            ));
+            return Err(usage(BATCH_IS_FOR_GPUS));
         }
         Ok(Self {
             precision: args.precision.into(),
@@ -434,6 +436,7 @@ pub(super) fn encode_options(args: EncodingArgs, overwrite: bool) -> EncodeOptio
         codec: args.codec,
         preset: args.preset,
         crf: args.crf,
+        threads: encoder_threads(),
         is_fragmented: args.frag,
         overwrite,
         ..EncodeOptions::default()
@@ -470,6 +473,14 @@ fn place(file: &Path) -> PathBuf {
         (Ok(folder), Some(name)) => folder.join(name),
         _ => file.to_owned(),
     }
+}
+
+/// Threads of the encoder: one, which leaves the cores to the workers, until they are so many that it could not keep pace with them.
+/// They do not depend on `--workers`, as other threads make other bytes.
+pub(super) fn encoder_threads() -> usize {
+    /// More gain little at the sizes that videos have.
+    const MOST: usize = 8;
+    (all_cores() / 2).clamp(1, MOST)
 }
 
 pub(super) fn all_cores() -> usize {

@@ -9,7 +9,7 @@ use gradcam_video::model::{
 };
 use gradcam_video::{Error, ErrorKind, Result};
 
-use super::config::NetworkChoice;
+use super::config::{BATCH_IS_FOR_GPUS, NetworkChoice};
 use super::console::Console;
 
 /// Names the weight file where the option does not.
@@ -51,7 +51,12 @@ pub(super) fn load_model(
             "the network runs on {}, at most {batch} pictures at a time",
             backend.device
         )),
-        None => console.detail(&format!("the network runs on {}", backend.device)),
+        None => {
+            console.detail(&format!("the network runs on {}", backend.device));
+            if choice.batch.most.is_some() {
+                console.note(BATCH_IS_FOR_GPUS);
+            }
+        }
     }
     Ok(model)
 }

@@ -317,6 +317,7 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
             ));
         }
     };
+    times.encode.cpu_ms += finished.encoder_threads_cpu_ms;
 
     let (wall_s, cpu_s) = (
         wall_start.elapsed().as_secs_f64(),

@@ -44,6 +44,7 @@ pub(super) struct Ordered<'a> {
 /// The ordered thread's account.
 pub(super) struct Finished {
     pub(super) frames_written: u64,
+    pub(super) encoder_threads_cpu_ms: f64,
     pub(super) damage: Damage,
     pub(super) notices: Vec<String>,
     pub(super) no_positive_evidence: u64,
@@ -154,6 +155,7 @@ impl Ordered<'_> {
         damage.bad_packets += written.bad_packets;
         Ok(Finished {
             frames_written: written.frames,
+            encoder_threads_cpu_ms: written.encoder_threads_cpu_ms,
             damage,
             notices,
             no_positive_evidence: self.no_positive_evidence,

@@ -80,7 +80,7 @@ impl FrameSink for NoPictures {
     fn finish(self: Box<Self>, _: SourceEnd) -> Result<Written> {
         Ok(Written {
             frames: self.0,
-            bad_packets: 0,
+            ..Written::default()
         })
     }
 }

@@ -43,12 +43,14 @@ pub struct PictureShape {
 }
 
 /// What a sink has written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Written {
     /// Frames.
     pub frames: u64,
     /// Packets of copied streams that were malformed and left out.
     pub bad_packets: u64,
+    /// CPU time of threads that the encoder started when it was opened, in milliseconds; 0 where the system does not tell.
+    pub encoder_threads_cpu_ms: f64,
 }
 
 /// Receives finished frames in order.

@@ -95,7 +95,7 @@ impl FrameSink for StillSink {
         self.file.commit()?;
         Ok(Written {
             frames: 1,
-            bad_packets: 0,
+            ..Written::default()
         })
     }
 }

@@ -33,12 +33,6 @@ impl<E: Element> Buffer<E> {
             element: PhantomData,
         }
     }
-
-    pub(super) fn from_values(values: &[E]) -> Self {
-        let mut buffer = Self::zeros(values.len());
-        buffer.copy_from_slice(values);
-        buffer
-    }
 }
 
 impl<E: Element> Deref for Buffer<E> {

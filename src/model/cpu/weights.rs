@@ -17,6 +17,7 @@ impl Weights {
         self.size * self.size
     }
 
+    #[inline(always)]
     fn at(&self, output: usize, input: usize, tap: usize) -> f32 {
         self.values[(output * self.input + input) * self.taps() + tap]
     }
@@ -45,40 +46,46 @@ impl Weights {
     /// For a direct convolution: `[panels][input blocks][taps][words of a block][channels of a panel]` words.
     pub(super) fn packed<E: Element>(&self, isa: Isa) -> Buffer<E> {
         let channels = panel_channels::<E>(isa);
-        let mut packed = Vec::with_capacity(self.values.len());
+        let mut packed = Buffer::zeros(self.values.len());
+        let mut places = packed.iter_mut();
         for first_output in (0..self.output).step_by(channels) {
             for first_input in (0..self.input).step_by(BLOCK) {
                 for tap in 0..self.taps() {
                     for word in (first_input..first_input + BLOCK).step_by(E::PER_WORD) {
                         for output in first_output..first_output + channels {
-                            let inputs = word..word + E::PER_WORD;
-                            packed.extend(
-                                inputs.map(|input| E::from_f32(self.at(output, input, tap))),
-                            );
+                            for input in word..word + E::PER_WORD {
+                                if let Some(place) = places.next() {
+                                    *place = E::from_f32(self.at(output, input, tap));
+                                }
+                            }
                         }
                     }
                 }
             }
         }
-        Buffer::from_values(&packed)
+        packed
     }
 
     /// For a first layer, whose pixels lie side by side, channel by channel: `[panels][rows][words of a row][channels of a panel]`.
     pub(super) fn packed_for_pixels(&self, isa: Isa) -> Buffer<f32> {
         let channels = panel_channels::<f32>(isa);
         let row = self.size * self.input;
-        let mut packed = Vec::with_capacity(self.values.len());
+        let mut packed = Buffer::zeros(self.values.len());
+        let mut places = packed.iter_mut();
         for first_output in (0..self.output).step_by(channels) {
             for y in 0..self.size {
                 for index in 0..row {
                     let (x, input) = (index / self.input, index % self.input);
                     let tap = y * self.size + x;
-                    let outputs = first_output..first_output + channels;
-                    packed.extend(outputs.map(|output| self.at(output, input, tap)));
+                    for output in first_output..first_output + channels {
+                        if let Some(place) = places.next() {
+                            *place = self.at(output, input, tap);
+                        }
+                    }
                 }
             }
         }
-        Buffer::from_values(&packed)
+        packed
     }
 
     /// For Winograd: each frequency packed as a 1x1 convolution.
@@ -86,15 +93,19 @@ impl Weights {
         let channels = panel_channels::<E>(isa);
         let per_frequency = self.output * self.input;
         let mut packed = Buffer::zeros(tiling.frequencies() * per_frequency);
+        let elements: &mut [E] = &mut packed;
+        let mut transformed = vec![0.0; tiling.frequencies()];
         for output in 0..self.output {
             let panel = output / channels * channels * self.input + output % channels;
             for input in 0..self.input {
                 let first = (output * self.input + input) * self.taps();
                 let mut weight = [0.0; 9];
                 weight.copy_from_slice(&self.values[first..first + 9]);
-                let at = panel + input * channels;
-                for (frequency, value) in winograd_weight(tiling, weight).into_iter().enumerate() {
-                    packed[frequency * per_frequency + at] = E::from_f32(value);
+                winograd_weight(tiling, weight, &mut transformed);
+                let mut at = panel + input * channels;
+                for value in &transformed {
+                    elements[at] = E::from_f32(*value);
+                    at += per_frequency;
                 }
             }
         }

@@ -143,9 +143,9 @@ impl Outputs {
         if let (Some(sink), true) = (self.sink, recorded.frames > 0) {
             let finish = || sink.finish(SourceEnd::default());
             let written = recorded.times.encode.measure(finish);
-            recorded.frames = written
-                .map_err(|error| error.at_stage(Stage::Encode))?
-                .frames;
+            let written = written.map_err(|error| error.at_stage(Stage::Encode))?;
+            recorded.frames = written.frames;
+            recorded.times.encode.cpu_ms += written.encoder_threads_cpu_ms;
         }
         self.records.map_or(Ok(()), LiveRecords::finish)
     }

@@ -15,6 +15,8 @@ pub struct EncodeOptions {
     pub preset: Option<String>,
     /// Constant rate factor: lower is better and larger; about the same quality with every encoder if `None`.
     pub crf: Option<u8>,
+    /// Threads that the encoder starts for itself, at least 1. With more it is faster, holds more frames, and writes other bytes.
+    pub threads: usize,
     /// Whether audio is kept.
     pub keep_audio: bool,
     /// Whether MP4 and MOV are written in fragments, which survive a crash.
@@ -33,6 +35,7 @@ impl Default for EncodeOptions {
             codec: None,
             preset: None,
             crf: None,
+            threads: 1,
             keep_audio: true,
             is_fragmented: false,
             overwrite: false,
@@ -157,6 +160,9 @@ const KNOWN_ENCODERS: [KnownEncoder; 5] = [
     },
 ];
 
+/// Later releases of SVT-AV1 take a level of 1 to 6 in place of a number of threads.
+const SVT_AV1_MOST_THREADS: usize = 6;
+
 /// Which encoder is used, and how.
 pub(super) struct Encoding {
     pub(super) codec: ffmpeg_next::Codec,
@@ -200,7 +206,6 @@ impl Encoding {
 }
 
 impl KnownEncoder {
-    /// One thread each: the workers keep the other cores busy, and more threads would hold more frames.
     fn options(&self, options: &EncodeOptions) -> Result<Vec<(&'static str, String)>> {
         let default = if options.is_live {
             self.live_preset
@@ -216,31 +221,30 @@ impl KnownEncoder {
                 self.name, self.largest_crf
             )));
         }
+        let threads = options.threads.max(1);
         let mut list = vec![("crf", crf.to_string())];
         let mut set = |key, value: &str| list.push((key, value.to_owned()));
         match self.name {
             "libx265" => {
                 set("preset", preset);
-                set("x265-params", "log-level=none:pools=1");
+                set("x265-params", &format!("log-level=none:pools={threads}"));
                 if options.is_live {
                     set("tune", "zerolatency");
                 }
             }
             "libsvtav1" => {
                 set("preset", preset);
+                let threads = threads.min(SVT_AV1_MOST_THREADS);
                 // Low delay: frames refer to earlier ones only.
-                let is_live = options.is_live;
-                set(
-                    "svtav1-params",
-                    if is_live {
-                        "lp=1:pred-struct=1"
-                    } else {
-                        "lp=1"
-                    },
-                );
+                let delay = if options.is_live {
+                    ":pred-struct=1"
+                } else {
+                    ""
+                };
+                set("svtav1-params", &format!("lp={threads}{delay}"));
             }
             "libvpx-vp9" => {
-                set("threads", "1");
+                set("threads", &threads.to_string());
                 // Without a bit rate of 0 the factor is only a limit.
                 set("b", "0");
                 set("cpu-used", preset);
@@ -250,7 +254,7 @@ impl KnownEncoder {
                 );
             }
             "libaom-av1" => {
-                set("threads", "1");
+                set("threads", &threads.to_string());
                 set("b", "0");
                 set("cpu-used", preset);
                 if options.is_live {
@@ -258,15 +262,21 @@ impl KnownEncoder {
                 }
             }
             _ => {
-                set("threads", "1");
+                set("threads", &threads.to_string());
                 set("preset", preset);
                 if options.is_live {
                     set("tune", "zerolatency");
                 }
             }
         }
-        if options.is_live && matches!(self.name, "libvpx-vp9" | "libaom-av1") {
-            set("lag-in-frames", "0");
+        if matches!(self.name, "libvpx-vp9" | "libaom-av1") {
+            if options.is_live {
+                set("lag-in-frames", "0");
+            }
+            if threads > 1 {
+                // Else there are at most as many as a picture has columns of tiles.
+                set("row-mt", "1");
+            }
         }
         Ok(list)
     }
@@ -308,6 +318,7 @@ fn foreign_options(name: &str, options: &EncodeOptions) -> Result<Vec<(&'static 
     Ok(vec![
         ("flags", "+qscale".to_owned()),
         ("global_quality", quality.to_string()),
+        ("threads", options.threads.max(1).to_string()),
     ])
 }
 

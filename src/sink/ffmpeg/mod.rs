@@ -3,6 +3,7 @@
 mod audio;
 mod conversion;
 mod copied;
+mod crew;
 mod encoder;
 mod formats;
 mod staging;
@@ -15,6 +16,7 @@ use ffmpeg_next::{Error as FfmpegError, Packet, Rational, codec, encoder as enco
 
 use self::conversion::takes_video;
 use self::copied::Copied;
+use self::crew::Crew;
 use self::encoder::open_encoder;
 use self::formats::{Encoding, container_for, muxer_options};
 use self::staging::Staging;
@@ -35,6 +37,8 @@ pub struct FfmpegSink {
     name: String,
     output: context::Output,
     encoder: encoders::video::Encoder,
+    /// The encoder's own threads.
+    crew: Crew,
     staging: Staging,
     /// Unit of frame times.
     time_base: Rational,
@@ -108,14 +112,15 @@ impl FfmpegSink {
             .map_err(|cause| failed(&cause))?;
         let time_base = Rational(source.time_base.numerator, source.time_base.denominator);
         let keeps_size = (shape.width, shape.height) == (source.width, source.height);
-        let encoder = open_encoder(
-            &encoding,
-            &context,
-            &staging,
-            time_base,
-            (template, keeps_size),
-        )
-        .map_err(|error| failed(&format!("{} refuses: {error}", encoding.name)))?;
+        let (encoder, crew) = Crew::gather(|| {
+            let input = (template, keeps_size);
+            open_encoder(&encoding, &context, &staging, time_base, input)
+        });
+        let encoder = encoder.map_err(|error| {
+            let (name, sample) = (&encoding.name, staging.sample());
+            let (width, height) = (sample.width(), sample.height());
+            failed(&format!("{name} refuses {width}x{height}: {error}"))
+        })?;
         add_video(&mut context, codec, &encoder, time_base, muxer, template)
             .map_err(|error| failed(&error))?;
         let (copied, mut notices) = match template {
@@ -147,6 +152,7 @@ impl FfmpegSink {
             name,
             output: context,
             encoder,
+            crew,
             staging,
             time_base,
             is_top_field_first,
@@ -226,6 +232,7 @@ impl FrameSink for FfmpegSink {
 
     fn finish(mut self: Box<Self>, end: SourceEnd) -> Result<Written> {
         self.close(end).map_err(|error| self.failed(error))?;
+        let encoder_threads_cpu_ms = self.crew.cpu_ms();
         let Self {
             output,
             file,
@@ -240,6 +247,7 @@ impl FrameSink for FfmpegSink {
         Ok(Written {
             frames: frames_written,
             bad_packets: copied.bad_packets,
+            encoder_threads_cpu_ms,
         })
     }
 }

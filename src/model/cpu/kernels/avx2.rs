@@ -41,7 +41,8 @@ macro_rules! f32_lanes {
 
         #[inline(always)]
         unsafe fn splat_word(from: *const Self::Element) -> __m256 {
-            _mm256_set1_ps(from.cast::<f32>().read_unaligned())
+            // Not `read_unaligned`, whose check in debug builds keeps the caller's loop from being unrolled.
+            _mm256_broadcastss_ps(_mm_load_ss(from.cast()))
         }
 
         #[inline(always)]

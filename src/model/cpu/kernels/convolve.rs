@@ -117,6 +117,12 @@ fn check<E: Element>(isa: Isa, call: &Convolve<'_, E>) {
     if let Some(upcoming) = call.upcoming_weights {
         assert_eq!(upcoming.len(), call.weights.len());
     }
+    // Words are aligned.
+    assert!(call.input.as_ptr().cast::<u32>().is_aligned());
+    let strides = [from.origin, from.row_stride, from.column_stride];
+    let mut offsets = strides.iter().chain(call.steps);
+    assert!(offsets.all(|offset| offset.is_multiple_of(E::PER_WORD)));
+
     let last_step = call.steps.iter().copied().max().unwrap_or(0);
     let window_end = extent(1, last_step, per_step);
     assert!(extent(1, from.last(), window_end) <= call.input.len());

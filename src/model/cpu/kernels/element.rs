@@ -31,10 +31,12 @@ impl Element for f32 {
         f32_table(isa)
     }
 
+    #[inline(always)]
     fn from_f32(value: f32) -> Self {
         value
     }
 
+    #[inline(always)]
     fn to_f32(self) -> f32 {
         self
     }
@@ -48,10 +50,12 @@ impl Element for bf16 {
         bf16_table(isa)
     }
 
+    #[inline(always)]
     fn from_f32(value: f32) -> Self {
         Self::from_f32(value)
     }
 
+    #[inline(always)]
     fn to_f32(self) -> f32 {
         Self::to_f32(self)
     }

@@ -9,7 +9,7 @@ use super::element::Element;
 ///
 /// # Safety
 /// Every method needs a CPU with the instruction set, and must be inlined into a function that enables it; pointers must be valid
-/// for the access that the method names (unaligned is fine).
+/// for the access that the method names. Unaligned is fine, but for the word of [`splat_word`](Simd::splat_word): it is aligned to 32 bits.
 pub(super) trait Simd: Copy {
     /// What activations and weights are stored as.
     type Element: Element;

@@ -101,11 +101,16 @@ pub(in crate::model::cpu) struct WinogradOutput<'a> {
     pub(in crate::model::cpu) floor: f32,
 }
 
-/// `G g Gᵀ` in f64: a 3x3 weight (row-major) in the frequency domain.
-pub(in crate::model::cpu) fn winograd_weight(tiling: Tiling, weight: [f32; 9]) -> Vec<f32> {
+/// `G g Gᵀ` in f64: a 3x3 weight (row-major) in the frequency domain, of which `transformed` has all values.
+pub(in crate::model::cpu) fn winograd_weight(
+    tiling: Tiling,
+    weight: [f32; 9],
+    transformed: &mut [f32],
+) {
+    assert_eq!(transformed.len(), tiling.frequencies());
     match tiling {
-        Tiling::F2x2 => transform::weight(&F2x2::WEIGHT_MATRIX, weight),
-        Tiling::F4x4 => transform::weight(&F4x4::WEIGHT_MATRIX, weight),
+        Tiling::F2x2 => transform::weight(&F2x2::WEIGHT_MATRIX, weight, transformed),
+        Tiling::F4x4 => transform::weight(&F4x4::WEIGHT_MATRIX, weight, transformed),
     }
 }
 

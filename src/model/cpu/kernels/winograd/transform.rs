@@ -21,20 +21,20 @@ pub(super) trait Transform<const OUTPUT: usize, const INPUT: usize> {
 }
 
 /// `G g Gᵀ`, row by row.
-pub(super) fn weight<const INPUT: usize>(g: &[[f64; 3]; INPUT], weight: [f32; 9]) -> Vec<f32> {
-    let mut rows = [[0.0f64; 3]; INPUT];
-    for (row, g) in rows.iter_mut().zip(g) {
-        for (column, value) in row.iter_mut().enumerate() {
-            *value = (0..3)
-                .map(|k| g[k] * f64::from(weight[3 * k + column]))
-                .sum();
+pub(super) fn weight<const INPUT: usize>(
+    g: &[[f64; 3]; INPUT],
+    weight: [f32; 9],
+    transformed: &mut [f32],
+) {
+    let weight = weight.map(f64::from);
+    for (left, line) in g.iter().zip(transformed.chunks_exact_mut(INPUT)) {
+        let column =
+            |k: usize| left[0] * weight[k] + left[1] * weight[3 + k] + left[2] * weight[6 + k];
+        let row = [column(0), column(1), column(2)];
+        for (right, value) in g.iter().zip(line) {
+            *value = (right[0] * row[0] + right[1] * row[1] + right[2] * row[2]) as f32;
         }
     }
-    let products = rows.iter().flat_map(|row| {
-        g.iter()
-            .map(move |g| (0..3).map(|k| g[k] * row[k]).sum::<f64>() as f32)
-    });
-    products.collect()
 }
 
 /// F(2x2, 3x3).
