@@ -100,10 +100,7 @@ impl Error {
 
     /// The error that says that work stopped on request.
     pub fn cancelled() -> Self {
-        Self::new(
-            ErrorKind::Cancelled,
-            "interrupted before anything was written",
-        )
+        Self::new(ErrorKind::Cancelled, "interrupted")
     }
 
     /// Adds the stage, unless one is known already (the innermost knows best).

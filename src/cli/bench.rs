@@ -24,7 +24,7 @@ use serde::Serialize;
 
 use super::Outcome;
 use super::args::BenchArgs;
-use super::config::{NetworkChoice, encoder_threads};
+use super::config::{NetworkChoice, with_encoder_threads};
 use super::console::Console;
 use super::model::{load_model, load_weights};
 
@@ -225,10 +225,7 @@ fn time_pipeline(
         let source = FfmpegSource::open(&input, ReadOptions::default(), &cancel)?;
         let renderer = renderer()?;
         let output = OutputSpec::Path(folder.path().join(format!("output{index}.mp4")));
-        let encode = EncodeOptions {
-            threads: encoder_threads(),
-            ..EncodeOptions::default()
-        };
+        let encode = with_encoder_threads(&EncodeOptions::default(), renderer.shape());
         let sink = FfmpegSink::create(&output, source.info(), renderer.shape(), &encode)?;
         let job = Job {
             maps: Maps::Explained(Explaining {

@@ -11,7 +11,7 @@ use gradcam_video::model::{DeviceChoice, Precision};
 use gradcam_video::preprocess::ResizePolicy;
 use gradcam_video::records::RecordsFormat;
 use gradcam_video::render::{DrawStyle, RenderOptions};
-use gradcam_video::sink::{EncodeOptions, OutputSpec};
+use gradcam_video::sink::{EncodeOptions, OutputSpec, PictureShape};
 use gradcam_video::source::{
     InputSpec, ReadOptions, TimeRange, is_still_image, is_still_image_name,
 };
@@ -436,7 +436,6 @@ pub(super) fn encode_options(args: EncodingArgs, overwrite: bool) -> EncodeOptio
         codec: args.codec,
         preset: args.preset,
         crf: args.crf,
-        threads: encoder_threads(),
         is_fragmented: args.frag,
         overwrite,
         ..EncodeOptions::default()
@@ -475,12 +474,24 @@ fn place(file: &Path) -> PathBuf {
     }
 }
 
-/// Threads of the encoder: one, which leaves the cores to the workers, until they are so many that it could not keep pace with them.
-/// They do not depend on `--workers`, as other threads make other bytes.
-pub(super) fn encoder_threads() -> usize {
+/// With as many threads of the encoder as keep pace with the workers, which have use for the cores too: the network takes the same
+/// time for every frame, the encoder more for larger pictures. Their number does not depend on `--workers`, as another one makes other bytes.
+pub(super) fn with_encoder_threads(options: &EncodeOptions, shape: PictureShape) -> EncodeOptions {
+    /// Up to 720p the encoder takes less than half as long as all else.
+    const SMALL_PIXELS: usize = 1280 * 720;
     /// More gain little at the sizes that videos have.
     const MOST: usize = 8;
-    (all_cores() / 2).clamp(1, MOST)
+    let is_small = shape.width * shape.height <= SMALL_PIXELS;
+    let threads = match all_cores() {
+        // With `--frag` a crash loses at most a second: more threads would hold more of it.
+        _ if options.is_fragmented && !options.is_live => 1,
+        cores if is_small => cores / 2,
+        cores => cores,
+    };
+    EncodeOptions {
+        threads: threads.clamp(1, MOST),
+        ..options.clone()
+    }
 }
 
 pub(super) fn all_cores() -> usize {

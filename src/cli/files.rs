@@ -12,7 +12,7 @@ use gradcam_video::source::{
 };
 
 use super::Outcome;
-use super::config::Files;
+use super::config::{Files, with_encoder_threads};
 use super::console::Console;
 use super::results::write_stats;
 
@@ -64,7 +64,8 @@ impl Files {
                 Ok((Box::new(sink), notices.collect()))
             }
             output => {
-                let sink = FfmpegSink::create(output, info, shape, &self.encode)?;
+                let encode = with_encoder_threads(&self.encode, shape);
+                let sink = FfmpegSink::create(output, info, shape, &encode)?;
                 let notices = sink.notices().iter().cloned().chain(notices).collect();
                 Ok((Box::new(sink), notices))
             }

@@ -299,7 +299,8 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
         }
         if cancel.is_cancelled() && ordered.frames_out == 0 {
             // An output without frames must not take the place of anything.
-            failure.record(Error::cancelled());
+            let message = "interrupted before the first frame was written";
+            failure.record(Error::new(ErrorKind::Cancelled, message));
         }
         (!failure.has_failed()).then(|| {
             times

@@ -68,7 +68,7 @@ pub struct StageTimes {
     pub explain: StageTime,
     /// Drawing.
     pub render: StageTime,
-    /// Encoding and writing, with the threads that the encoder starts when it is opened (x264, x265 and SVT-AV1 have only such).
+    /// Encoding and writing, with the threads that the encoder starts for itself.
     pub encode: StageTime,
 }
 

@@ -49,7 +49,7 @@ pub struct Written {
     pub frames: u64,
     /// Packets of copied streams that were malformed and left out.
     pub bad_packets: u64,
-    /// CPU time of threads that the encoder started when it was opened, in milliseconds; 0 where the system does not tell.
+    /// CPU time of the threads that the encoder started for itself, in milliseconds; 0 where the system does not tell.
     pub encoder_threads_cpu_ms: f64,
 }
 

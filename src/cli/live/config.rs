@@ -130,7 +130,7 @@ impl LiveConfig {
 }
 
 fn running(args: RunningArgs) -> Result<Running> {
-    // Capture, drawing and encoding need the last core.
+    // Capture and drawing need the last core, and with few of them encoding too.
     let mut running = Running::new(args, all_cores().saturating_sub(1).max(1))?;
     running.network.batch.latency = Some(LATENCY);
     Ok(running)

@@ -22,6 +22,7 @@ use gradcam_video::temporal::Normalize;
 pub(super) use self::args::LiveArgs;
 use self::config::LiveConfig;
 use super::Outcome;
+use super::config::with_encoder_threads;
 use super::interrupt;
 use super::model::{load_model, load_weights};
 use super::results::{RecordedAs, open_partial, write_stats};
@@ -71,7 +72,8 @@ pub(super) fn run(args: LiveArgs) -> anyhow::Result<Outcome> {
         None => None,
         Some(output) => {
             let info = source.recording_info();
-            let sink = FfmpegSink::create(output, &info, shape, &config.encode)?;
+            let encode = with_encoder_threads(&config.encode, shape);
+            let sink = FfmpegSink::create(output, &info, shape, &encode)?;
             sink.notices()
                 .iter()
                 .for_each(|notice| console.note(notice));

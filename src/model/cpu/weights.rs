@@ -13,6 +13,7 @@ pub(super) struct Weights {
 }
 
 impl Weights {
+    #[inline(always)]
     fn taps(&self) -> usize {
         self.size * self.size
     }
@@ -47,16 +48,15 @@ impl Weights {
     pub(super) fn packed<E: Element>(&self, isa: Isa) -> Buffer<E> {
         let channels = panel_channels::<E>(isa);
         let mut packed = Buffer::zeros(self.values.len());
-        let mut places = packed.iter_mut();
+        let (elements, mut at): (&mut [E], _) = (&mut packed, 0);
         for first_output in (0..self.output).step_by(channels) {
             for first_input in (0..self.input).step_by(BLOCK) {
                 for tap in 0..self.taps() {
                     for word in (first_input..first_input + BLOCK).step_by(E::PER_WORD) {
                         for output in first_output..first_output + channels {
                             for input in word..word + E::PER_WORD {
-                                if let Some(place) = places.next() {
-                                    *place = E::from_f32(self.at(output, input, tap));
-                                }
+                                elements[at] = E::from_f32(self.at(output, input, tap));
+                                at += 1;
                             }
                         }
                     }
@@ -71,16 +71,15 @@ impl Weights {
         let channels = panel_channels::<f32>(isa);
         let row = self.size * self.input;
         let mut packed = Buffer::zeros(self.values.len());
-        let mut places = packed.iter_mut();
+        let (elements, mut at): (&mut [f32], _) = (&mut packed, 0);
         for first_output in (0..self.output).step_by(channels) {
             for y in 0..self.size {
                 for index in 0..row {
                     let (x, input) = (index / self.input, index % self.input);
                     let tap = y * self.size + x;
                     for output in first_output..first_output + channels {
-                        if let Some(place) = places.next() {
-                            *place = self.at(output, input, tap);
-                        }
+                        elements[at] = self.at(output, input, tap);
+                        at += 1;
                     }
                 }
             }

@@ -15,7 +15,7 @@ pub struct EncodeOptions {
     pub preset: Option<String>,
     /// Constant rate factor: lower is better and larger; about the same quality with every encoder if `None`.
     pub crf: Option<u8>,
-    /// Threads that the encoder starts for itself, at least 1. With more it is faster, holds more frames, and writes other bytes.
+    /// Threads of the encoder, 1 to 64. With more it is faster, holds more frames (but for live ones), and writes other bytes.
     pub threads: usize,
     /// Whether audio is kept.
     pub keep_audio: bool,
@@ -160,8 +160,8 @@ const KNOWN_ENCODERS: [KnownEncoder; 5] = [
     },
 ];
 
-/// Later releases of SVT-AV1 take a level of 1 to 6 in place of a number of threads.
-const SVT_AV1_MOST_THREADS: usize = 6;
+/// Later releases of SVT-AV1 take a level in place of a number of threads: 4 is for eight cores, 6 for more than a workstation has.
+const SVT_AV1_MOST_THREADS: usize = 4;
 
 /// Which encoder is used, and how.
 pub(super) struct Encoding {
@@ -227,7 +227,16 @@ impl KnownEncoder {
         match self.name {
             "libx265" => {
                 set("preset", preset);
-                set("x265-params", &format!("log-level=none:pools={threads}"));
+                // With a few threads it would work on several frames at a time.
+                let delay = if options.is_live {
+                    ":frame-threads=1"
+                } else {
+                    ""
+                };
+                set(
+                    "x265-params",
+                    &format!("log-level=none:pools={threads}{delay}"),
+                );
                 if options.is_live {
                     set("tune", "zerolatency");
                 }
@@ -315,10 +324,16 @@ fn foreign_options(name: &str, options: &EncodeOptions) -> Result<Vec<(&'static 
         )));
     }
     let quality = QUANTIZER * ffmpeg_next::ffi::FF_QP2LAMBDA;
+    // Many of them work on as many frames at a time.
+    let threads = if options.is_live {
+        1
+    } else {
+        options.threads.max(1)
+    };
     Ok(vec![
         ("flags", "+qscale".to_owned()),
         ("global_quality", quality.to_string()),
-        ("threads", options.threads.max(1).to_string()),
+        ("threads", threads.to_string()),
     ])
 }
 

@@ -218,6 +218,8 @@ impl FfmpegSink {
     fn close(&mut self, end: SourceEnd) -> Result<(), FfmpegError> {
         self.copied.write(end.passthrough, &mut self.output)?;
         self.copied.finish(&mut self.output)?;
+        // x264's thread that looks ahead ends with the input.
+        self.crew.take_note();
         self.encoder.send_eof()?;
         self.drain()?;
         self.output.write_trailer()?;
@@ -301,4 +303,81 @@ fn add_chapters(
         output.add_chapter(id, Rational(1, 1_000_000), start, end, &chapter.title)?;
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{
+        ColorModel, ColorSpec, FrameIndex, Orientation, Picture, PictureFormat, Pts, TimeBase,
+        Transfer,
+    };
+
+    #[test]
+    fn live_frames_are_not_held_back_by_any_number_of_threads() {
+        let format = PictureFormat {
+            chroma_shift: (1, 1),
+            bit_depth: 8,
+        };
+        let color = ColorSpec {
+            model: ColorModel::YuvBt709,
+            is_full_range: false,
+            transfer: Transfer::Sdr,
+        };
+        let (width, height) = (320, 240);
+        let info = SourceInfo {
+            width,
+            height,
+            format,
+            color,
+            pixel_aspect: 1.0,
+            orientation: Orientation::default(),
+            time_base: TimeBase {
+                numerator: 1,
+                denominator: 25,
+            },
+            estimated_frames: None,
+            is_endless: true,
+            clock_start_micros: None,
+            notices: Vec::new(),
+            template: None,
+        };
+        let shape = PictureShape {
+            width,
+            height,
+            format,
+            color,
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let output = OutputSpec::Path(folder.path().join("o.mkv"));
+        for codec in ["libx264", "libx265", "libvpx-vp9", "libaom-av1", "ffv1"] {
+            for threads in [1, 3, 8] {
+                let options = EncodeOptions {
+                    codec: Some(codec.to_owned()),
+                    threads,
+                    is_live: true,
+                    overwrite: true,
+                    ..EncodeOptions::default()
+                };
+                let mut sink = FfmpegSink::create(&output, &info, shape, &options).unwrap();
+                for index in 0..10 {
+                    sink.write(Frame {
+                        index: FrameIndex(index),
+                        pts: Pts(index as i64),
+                        duration: 1,
+                        picture: Picture::filled(
+                            width,
+                            height,
+                            format,
+                            color,
+                            [index as u16 * 20, 90, 90],
+                        ),
+                        passthrough: Vec::new(),
+                    })
+                    .unwrap();
+                    assert_eq!(sink.frames_written, index + 1, "{codec}, {threads} threads");
+                }
+            }
+        }
+    }
 }

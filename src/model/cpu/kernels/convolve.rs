@@ -90,7 +90,7 @@ const LARGE_WEIGHT_BYTES: usize = 192 * 1024;
 pub(in crate::model::cpu) fn convolve<E: Element>(isa: Isa, mut call: Convolve<'_, E>) {
     check(isa, &call);
     match E::table(isa) {
-        // SAFETY: `check` holds every offset inside the buffers; an `Isa` exists only where the CPU has the instruction set.
+        // SAFETY: `check` holds every offset inside the buffers and at a whole word; an `Isa` exists only where the CPU has the instruction set.
         Some(table) => unsafe { run(table, &mut call) },
         None => scalar::convolve(&mut call),
     }

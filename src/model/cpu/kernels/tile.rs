@@ -104,7 +104,7 @@ unsafe fn accumulate<S: Simd, const P: usize>(
                 let second = S::load_words(weights.add(S::LANES * per_word));
                 weights = weights.add(2 * S::LANES * per_word);
                 let input = input.wrapping_add(word * per_word);
-                // In halves: see there.
+                // In halves, so that all of it is unrolled.
                 let vectors = [first, second];
                 add_products::<S, P>(&mut local, 0..P / 2, vectors, input, &tile.input_offsets);
                 add_products::<S, P>(&mut local, P / 2..P, vectors, input, &tile.input_offsets);

@@ -101,7 +101,7 @@ pub(in crate::model::cpu) struct WinogradOutput<'a> {
     pub(in crate::model::cpu) floor: f32,
 }
 
-/// `G g Gᵀ` in f64: a 3x3 weight (row-major) in the frequency domain, of which `transformed` has all values.
+/// `G g Gᵀ` in f64: a 3x3 weight (row-major) in the frequency domain, all of which `transformed` takes.
 pub(in crate::model::cpu) fn winograd_weight(
     tiling: Tiling,
     weight: [f32; 9],
