@@ -20,8 +20,14 @@ fn cases() -> Vec<(Isa, Precision)> {
         .into_iter()
         .filter(|isa| isa.name() != "scalar");
     vectors
-        .flat_map(|isa| [(isa, Precision::F32), (isa, Precision::Bf16)])
-        .filter(|(isa, precision)| *precision == Precision::F32 || isa.has_bf16())
+        .flat_map(|isa| {
+            [Precision::F32, Precision::Bf16, Precision::F16].map(|precision| (isa, precision))
+        })
+        .filter(|(isa, precision)| match precision {
+            Precision::F32 => true,
+            Precision::Bf16 => isa.has_bf16(),
+            Precision::F16 => isa.has_f16(),
+        })
         .collect()
 }
 

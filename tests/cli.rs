@@ -292,10 +292,6 @@ fn requests_that_make_no_sense_are_usage_errors_with_a_hint() {
             "--batch is for GPUs",
         ),
         (vec!["--batch", "0"], "batch"),
-        (
-            vec!["--precision", "f16"],
-            "on a CPU there are f32 and bf16",
-        ),
     ] {
         let mut all = vec![photo, output];
         all.extend(&arguments);
@@ -582,6 +578,17 @@ fn every_instruction_set_can_be_forced_and_sees_the_same() {
         stderr.contains("it is emulated"),
         !is_x86_feature_detected!("avx512bf16")
     );
+
+    let (code, stdout, stderr) = explain("", &["--precision", "f16"]);
+    if is_x86_feature_detected!("avx512fp16") {
+        assert_eq!((code, top(&stdout)), (0, top(&fastest)), "{stderr}");
+    } else {
+        assert_eq!(code, 2, "{stderr}");
+        assert!(stderr.contains("AVX512_FP16"), "{stderr}");
+    }
+    let (code, _, stderr) = explain("avx2", &["--precision", "f16"]);
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("AVX512_FP16"), "{stderr}");
 
     let (code, _, stderr) = explain("mmx", &[]);
     assert_eq!(code, 2);

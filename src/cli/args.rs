@@ -364,7 +364,7 @@ pub(super) struct RunningArgs {
 /// How and where the network is computed.
 #[derive(Debug, clap::Args)]
 pub(super) struct NetworkArgs {
-    /// Arithmetic of the network; f16 on GPUs only
+    /// Arithmetic of the network; f16 takes a GPU or a CPU with AVX512_FP16
     #[arg(long, value_enum, default_value = "f32", help_heading = "Running")]
     pub(super) precision: PrecisionArg,
     /// Where the network runs: `auto` is a GPU if this program can use one and there is one, else the CPU; several GPUs share the frames

@@ -37,7 +37,8 @@ pub enum Precision {
     F32,
     /// Activations and weights rounded to bfloat16 (8 bits of precision), sums in f32.
     Bf16,
-    /// Activations and weights rounded to IEEE half precision (11 bits), sums in f32. On GPUs only.
+    /// Activations and weights rounded to IEEE half precision (11 bits), sums in f32, on a CPU every 32 products. On GPUs, and on CPUs
+    /// with AVX512_FP16.
     F16,
 }
 

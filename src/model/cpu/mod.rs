@@ -35,7 +35,7 @@ pub mod workloads;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use half::bf16;
+use half::{bf16, f16};
 
 pub(crate) use gradient::ReluMasks;
 pub use kernels::Isa;
@@ -52,8 +52,8 @@ use kernels::{Element, page_out};
 use network::{Network, Workspace};
 use pool::Pool;
 
-/// Why [`Precision::F16`] is for GPUs.
-pub(super) const NO_F16: &str = "on a CPU there are f32 and bf16";
+/// What [`Precision::F16`] needs.
+pub(super) const NO_F16: &str = "that takes AVX512_FP16 or a GPU";
 
 /// Builds the executor for `precision`.
 ///
@@ -64,6 +64,7 @@ pub fn load(file: Arc<WeightFile>, isa: Isa, precision: Precision) -> Result<Box
     Ok(match precision {
         Precision::F32 => Box::new(Executor::<f32>::load(file, isa, precision)?),
         Precision::Bf16 => Box::new(Executor::<bf16>::load(file, isa, precision)?),
+        Precision::F16 if isa.has_f16() => Box::new(Executor::<f16>::load(file, isa, precision)?),
         Precision::F16 => {
             let message = format!("cannot compute in f16: {NO_F16}");
             return Err(Error::new(ErrorKind::InvalidArgument, message));

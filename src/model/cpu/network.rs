@@ -1,7 +1,7 @@
 //! The forward pass: stem, four stages of blocks, pooling, classifier.
 //!
 //! The stem and the first block always compute in f32: what is rounded there all later layers see, so that in bf16 these few layers
-//! would make more than half of the logits' error.
+//! would make more than half of the logits' error. bf16 here stands for f16 too.
 
 use super::block::{BlockBuffers, Bottleneck, Layer, Rounding};
 use super::convolution::Scratch;

@@ -1,6 +1,6 @@
 //! Every kernel against plain loops, over random shapes and values, on every instruction set of this machine.
 
-use half::bf16;
+use half::{bf16, f16};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
@@ -249,6 +249,15 @@ proptest! {
     }
 
     #[test]
+    fn f16_convolution_equals_f64_on_rounded_numbers(case in cases()) {
+        for isa in Isa::available() {
+            // So is the result, to 11 bits, and with vectors the sum of every product with up to 31 others.
+            let tolerance = if isa.has_f16() { 1.0 / 512.0 } else { 1.0 / 2048.0 };
+            case.check::<f16>(isa, Method::Direct, tolerance)?;
+        }
+    }
+
+    #[test]
     fn vector_code_agrees_to_the_bit(case in cases()) {
         let isas = vector_isas();
         for pair in isas.windows(2) {
@@ -276,6 +285,7 @@ proptest! {
         for isa in Isa::available() {
             check_small_kernels::<f32>(isa, blocks, size, seed)?;
             check_small_kernels::<bf16>(isa, blocks, size, seed)?;
+            check_small_kernels::<f16>(isa, blocks, size, seed)?;
         }
     }
 }
@@ -533,9 +543,14 @@ fn large_layers_agree_with_scalar_code() {
     }
 }
 
-/// The sum of one product is exact, so that only the last rounding shows.
 #[test]
-fn bf16_is_rounded_to_nearest_even() {
+fn results_are_rounded_to_nearest_even() {
+    check_rounding::<bf16>();
+    check_rounding::<f16>();
+}
+
+/// The sum of one product is exact, so that only the last rounding shows.
+fn check_rounding<E: Element>() {
     let mut numbers = Numbers(5);
     let mut identity = vec![0.0; 32 * 32];
     for channel in 0..32 {
@@ -551,18 +566,16 @@ fn bf16_is_rounded_to_nearest_even() {
         scale: numbers.take(32),
         shift: numbers.take(32),
     };
-    let input = filled::<bf16>(Image::new(32, 6), &mut numbers);
+    let input = filled::<E>(Image::new(32, 6), &mut numbers);
     for isa in Isa::available() {
-        let convolution =
-            Convolution::<bf16>::new(isa, &weights, Some(norm.clone()), Method::Direct);
+        let convolution = Convolution::<E>::new(isa, &weights, Some(norm.clone()), Method::Direct);
         let mut output = Image::new(32, 6);
         convolution.run(&input, &mut output, &Then::NOTHING, &mut Scratch::default());
         for channel in 0..32 {
             let (scale, shift) = (norm.scale[channel], norm.shift[channel]);
             for cell in 0..36 {
                 let x = pixel(&input, channel, cell / 6, cell % 6) as f32;
-                let expected = [x.mul_add(scale, shift), x * scale + shift]
-                    .map(|value| f64::from(bf16::from_f32(value).to_f32()));
+                let expected = [x.mul_add(scale, shift), x * scale + shift].map(rounded::<E>);
                 let ours = pixel(&output, channel, cell / 6, cell % 6);
                 assert!(expected.contains(&ours), "{isa:?}: {ours} {expected:?}");
             }

@@ -33,8 +33,7 @@ pub fn workloads(isa: Isa, precision: Precision) -> Vec<Workload> {
     match precision {
         Precision::F32 => of_type::<f32>(isa),
         Precision::Bf16 => of_type::<half::bf16>(isa),
-        // There are no such kernels.
-        Precision::F16 => Vec::new(),
+        Precision::F16 => of_type::<half::f16>(isa),
     }
 }
 

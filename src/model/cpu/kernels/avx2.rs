@@ -95,10 +95,29 @@ macro_rules! f32_lanes {
     };
 }
 
+/// Sums in f32 lanes.
+macro_rules! f32_sums {
+    () => {
+        type Sum = __m256;
+        const STEPS_PER_SUM: usize = usize::MAX;
+
+        #[inline(always)]
+        unsafe fn no_sum() -> __m256 {
+            _mm256_setzero_ps()
+        }
+
+        #[inline(always)]
+        unsafe fn total(sum: __m256) -> __m256 {
+            sum
+        }
+    };
+}
+
 impl Simd for Avx2F32 {
     type Element = f32;
 
     f32_lanes!();
+    f32_sums!();
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> __m256 {
@@ -120,6 +139,7 @@ impl Simd for Avx2Bf16 {
     type Element = bf16;
 
     f32_lanes!();
+    f32_sums!();
 
     #[inline(always)]
     unsafe fn load(from: *const bf16) -> __m256 {

@@ -5,7 +5,7 @@
 
 use std::arch::x86_64::*;
 
-use half::bf16;
+use half::{bf16, f16};
 
 use super::simd::Simd;
 
@@ -16,6 +16,10 @@ pub(super) struct Avx512F32;
 /// bf16 in memory and in the multiplier; needs `avx512f` and `avx512bf16`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Avx512Bf16;
+
+/// f16 in memory, in the multiplier, and in short sums; needs `avx512fp16`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Avx512F16;
 
 /// The operations on f32 lanes, which do not depend on the element type.
 macro_rules! f32_lanes {
@@ -86,10 +90,29 @@ macro_rules! f32_lanes {
     };
 }
 
+/// Sums in f32 lanes.
+macro_rules! f32_sums {
+    () => {
+        type Sum = __m512;
+        const STEPS_PER_SUM: usize = usize::MAX;
+
+        #[inline(always)]
+        unsafe fn no_sum() -> __m512 {
+            _mm512_setzero_ps()
+        }
+
+        #[inline(always)]
+        unsafe fn total(sum: __m512) -> __m512 {
+            sum
+        }
+    };
+}
+
 impl Simd for Avx512F32 {
     type Element = f32;
 
     f32_lanes!();
+    f32_sums!();
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> __m512 {
@@ -111,6 +134,7 @@ impl Simd for Avx512Bf16 {
     type Element = bf16;
 
     f32_lanes!();
+    f32_sums!();
 
     #[inline(always)]
     unsafe fn load(from: *const bf16) -> __m512 {
@@ -131,5 +155,44 @@ impl Simd for Avx512Bf16 {
         let a = std::mem::transmute::<__m512, __m512bh>(a);
         let b = std::mem::transmute::<__m512, __m512bh>(b);
         _mm512_dpbf16_ps(sum, a, b)
+    }
+}
+
+impl Simd for Avx512F16 {
+    type Element = f16;
+    /// Two sums per lane: of the words' first halves and of their second ones.
+    type Sum = __m512h;
+    /// 32 products each.
+    const STEPS_PER_SUM: usize = 4;
+
+    f32_lanes!();
+
+    #[inline(always)]
+    unsafe fn load(from: *const f16) -> __m512 {
+        _mm512_cvtph_ps(_mm256_loadu_si256(from.cast()))
+    }
+
+    #[inline(always)]
+    unsafe fn store(to: *mut f16, value: __m512) {
+        let halves = _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(value);
+        _mm256_storeu_si256(to.cast(), halves);
+    }
+
+    #[inline(always)]
+    unsafe fn no_sum() -> __m512h {
+        _mm512_setzero_ph()
+    }
+
+    #[inline(always)]
+    unsafe fn dot(sum: __m512h, a: __m512, b: __m512) -> __m512h {
+        _mm512_fmadd_ph(_mm512_castps_ph(a), _mm512_castps_ph(b), sum)
+    }
+
+    #[inline(always)]
+    unsafe fn total(sum: __m512h) -> __m512 {
+        let second = _mm512_srli_epi32::<16>(_mm512_castph_si512(sum));
+        let both = _mm512_add_ph(sum, _mm512_castsi512_ph(second));
+        // The upper halves, in which nothing meaningful is, fall away.
+        _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_castph_si512(both)))
     }
 }

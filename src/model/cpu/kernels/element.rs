@@ -1,12 +1,12 @@
 //! What activations and weights are stored as.
 
 use bytemuck::Pod;
-use half::bf16;
+use half::{bf16, f16};
 
 use super::Isa;
-use super::table::{Table, bf16_table, f32_table};
+use super::table::{Table, bf16_table, f16_table, f32_table};
 
-/// A storage type of the executor: f32, or bf16 (half the memory traffic, and twice the speed where the CPU multiplies it).
+/// A storage type of the executor: f32, or bf16 or f16 (half the memory traffic, and up to twice the speed where the CPU multiplies it).
 pub(in crate::model::cpu) trait Element:
     Pod + Send + Sync + std::fmt::Debug
 {
@@ -48,6 +48,25 @@ impl Element for bf16 {
 
     fn table(isa: Isa) -> Option<&'static Table<Self>> {
         bf16_table(isa)
+    }
+
+    #[inline(always)]
+    fn from_f32(value: f32) -> Self {
+        Self::from_f32(value)
+    }
+
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        Self::to_f32(self)
+    }
+}
+
+impl Element for f16 {
+    const PER_WORD: usize = 2;
+    const HAS_WINOGRAD: bool = false;
+
+    fn table(isa: Isa) -> Option<&'static Table<Self>> {
+        f16_table(isa)
     }
 
     #[inline(always)]

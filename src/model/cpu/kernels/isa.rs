@@ -8,6 +8,7 @@ use crate::model::Precision;
 pub struct Isa {
     level: Level,
     has_bf16: bool,
+    has_f16: bool,
 }
 
 /// Instruction sets from the slowest to the fastest.
@@ -58,14 +59,19 @@ impl Isa {
         // Enabling bf16 lets the compiler use AVX512BW too.
         let has_bf16 =
             is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512bw");
+        #[cfg(target_arch = "x86_64")]
+        let has_f16 = is_x86_feature_detected!("avx512fp16")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl");
         #[cfg(not(target_arch = "x86_64"))]
-        let has_bf16 = false;
+        let (has_bf16, has_f16) = (false, false);
         Level::ALL
             .into_iter()
             .filter(|level| level.is_available())
             .map(|level| Self {
                 level,
                 has_bf16: has_bf16 && level == Level::Avx512,
+                has_f16: has_f16 && level == Level::Avx512,
             })
             .collect()
     }
@@ -116,6 +122,11 @@ impl Isa {
     /// Whether the CPU multiplies bf16 itself.
     pub fn has_bf16(self) -> bool {
         self.has_bf16
+    }
+
+    /// Whether the CPU computes in f16 (AVX512_FP16).
+    pub fn has_f16(self) -> bool {
+        self.has_f16
     }
 
     #[cfg(target_arch = "x86_64")]

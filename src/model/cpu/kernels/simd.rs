@@ -2,10 +2,10 @@
 
 use super::element::Element;
 
-/// One instruction set working on one element type. Sums and everything between load and store are f32; only what lies in
-/// memory is `Element`.
+/// One instruction set working on one element type. Everything between load and store is f32, but for the short sums
+/// of f16; only what lies in memory is `Element`.
 ///
-/// A *word* is 32 bits of consecutive input channels of a pixel: one f32, or two bf16. [`dot`](Simd::dot) consumes a word per step.
+/// A *word* is 32 bits of consecutive input channels of a pixel: one f32, or two bf16 or f16. [`dot`](Simd::dot) consumes a word per step.
 ///
 /// # Safety
 /// Every method needs a CPU with the instruction set, and must be inlined into a function that enables it; pointers must be valid
@@ -15,6 +15,10 @@ pub(super) trait Simd: Copy {
     type Element: Element;
     /// `LANES` f32 values.
     type Vector: Copy;
+    /// What [`dot`](Self::dot) adds to.
+    type Sum: Copy;
+    /// After how many steps a sum is to be taken to f32; `usize::MAX` if it is f32 itself.
+    const STEPS_PER_SUM: usize;
     /// Values in a vector: 8 or 16.
     const LANES: usize;
 
@@ -32,8 +36,12 @@ pub(super) trait Simd: Copy {
     unsafe fn load_words(from: *const Self::Element) -> Self::Vector;
     /// Asks for a cache line that will be read soon; any address is fine.
     unsafe fn prefetch(from: *const Self::Element);
+    /// The sum of nothing.
+    unsafe fn no_sum() -> Self::Sum;
     /// `sum` plus, lane by lane, the dot product of two words.
-    unsafe fn dot(sum: Self::Vector, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    unsafe fn dot(sum: Self::Sum, a: Self::Vector, b: Self::Vector) -> Self::Sum;
+    /// A sum in f32.
+    unsafe fn total(sum: Self::Sum) -> Self::Vector;
 
     /// `a + b`
     unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;

@@ -1,12 +1,12 @@
 //! The vector code of each instruction set, compiled for it.
 
-use half::bf16;
+use half::{bf16, f16};
 
 use super::Isa;
 #[cfg(target_arch = "x86_64")]
 use super::avx2::{Avx2Bf16, Avx2F32};
 #[cfg(target_arch = "x86_64")]
-use super::avx512::{Avx512Bf16, Avx512F32};
+use super::avx512::{Avx512Bf16, Avx512F16, Avx512F32};
 #[cfg(target_arch = "x86_64")]
 use super::isa::Level;
 use super::pool::MaxPool;
@@ -111,6 +111,10 @@ table!(avx512_bf16, "avx512f,avx512bf16", Avx512Bf16, f32 lanes of Avx512F32,
     tiles of 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
 
 #[cfg(target_arch = "x86_64")]
+table!(avx512_f16, "avx512f,avx512fp16", Avx512F16, f32 lanes of Avx512F32,
+    tiles of 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+
+#[cfg(target_arch = "x86_64")]
 pub(super) fn f32_table(isa: Isa) -> Option<&'static Table<f32>> {
     match isa.level() {
         Level::Scalar => None,
@@ -126,6 +130,17 @@ pub(super) fn bf16_table(isa: Isa) -> Option<&'static Table<bf16>> {
         Level::Avx512 if isa.has_bf16() => Some(&avx512_bf16::TABLE),
         Level::Avx2 | Level::Avx512 => Some(&avx2_bf16::TABLE),
     }
+}
+
+/// None also where vectors of f16 are missing.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn f16_table(isa: Isa) -> Option<&'static Table<f16>> {
+    isa.has_f16().then_some(&avx512_f16::TABLE)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) fn f16_table(_: Isa) -> Option<&'static Table<f16>> {
+    None
 }
 
 #[cfg(not(target_arch = "x86_64"))]

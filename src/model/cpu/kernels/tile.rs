@@ -51,8 +51,7 @@ pub(super) type TileFunction<E> = unsafe fn(&Tile<'_, E>);
 pub(super) unsafe fn run<S: Simd, const P: usize>(tile: &Tile<'_, S::Element>) {
     // SAFETY: the caller vouches for the addresses and the instruction set.
     unsafe {
-        let mut sums = [[S::splat(0.0); 2]; P];
-        accumulate::<S, P>(tile, &mut sums);
+        let mut sums = accumulate::<S, P>(tile);
         if let Some((scale, shift)) = tile.affine {
             for vector in 0..2 {
                 let scale = S::load_f32(scale.add(vector * S::LANES));
@@ -78,23 +77,52 @@ pub(super) unsafe fn run<S: Simd, const P: usize>(tile: &Tile<'_, S::Element>) {
     }
 }
 
-/// Adds the products of all steps to `sums`.
+/// The sums of the products of all steps.
 ///
 /// # Safety
 /// As [`run`].
 #[inline(always)]
-unsafe fn accumulate<S: Simd, const P: usize>(
+unsafe fn accumulate<S: Simd, const P: usize>(tile: &Tile<'_, S::Element>) -> [[S::Vector; 2]; P] {
+    // SAFETY: the caller vouches for the addresses and the instruction set.
+    unsafe {
+        let mut totals = [[S::splat(0.0); 2]; P];
+        let mut from = (tile.weights, tile.prefetch);
+        for steps in tile.steps.chunks(S::STEPS_PER_SUM) {
+            let sums = add_steps::<S, P>(tile, steps, &mut from);
+            let mut pixel = 0;
+            while pixel < P {
+                for vector in 0..2 {
+                    let total = S::total(sums[pixel][vector]);
+                    totals[pixel][vector] = if S::STEPS_PER_SUM == usize::MAX {
+                        // There is only this one.
+                        total
+                    } else {
+                        S::add(totals[pixel][vector], total)
+                    };
+                }
+                pixel += 1;
+            }
+        }
+        totals
+    }
+}
+
+/// The sums of the products of some steps, whose weights, and what to prefetch, begin at `from`; then at those of the next.
+///
+/// # Safety
+/// As [`run`].
+#[inline(always)]
+unsafe fn add_steps<S: Simd, const P: usize>(
     tile: &Tile<'_, S::Element>,
-    sums: &mut [[S::Vector; 2]; P],
-) {
+    steps: &[usize],
+    from: &mut (*const S::Element, *const S::Element),
+) -> [[S::Sum; 2]; P] {
     // SAFETY: the caller vouches for the addresses and the instruction set.
     unsafe {
         let per_word = S::Element::PER_WORD;
-        let mut weights = tile.weights;
-        // A local copy stays in registers; through the reference it would be stored at every step.
-        let mut local = *sums;
-        let mut prefetch = tile.prefetch;
-        for step in tile.steps {
+        let (mut weights, mut prefetch) = *from;
+        let mut sums = [[S::no_sum(); 2]; P];
+        for step in steps {
             let input = tile.input.add(*step);
             for word in 0..tile.words_per_step {
                 // One at a time: a burst of them would keep the loads below waiting.
@@ -106,11 +134,12 @@ unsafe fn accumulate<S: Simd, const P: usize>(
                 let input = input.wrapping_add(word * per_word);
                 // In halves, so that all of it is unrolled.
                 let vectors = [first, second];
-                add_products::<S, P>(&mut local, 0..P / 2, vectors, input, &tile.input_offsets);
-                add_products::<S, P>(&mut local, P / 2..P, vectors, input, &tile.input_offsets);
+                add_products::<S, P>(&mut sums, 0..P / 2, vectors, input, &tile.input_offsets);
+                add_products::<S, P>(&mut sums, P / 2..P, vectors, input, &tile.input_offsets);
             }
         }
-        *sums = local;
+        *from = (weights, prefetch);
+        sums
     }
 }
 
@@ -120,7 +149,7 @@ unsafe fn accumulate<S: Simd, const P: usize>(
 /// As [`run`].
 #[inline(always)]
 unsafe fn add_products<S: Simd, const P: usize>(
-    sums: &mut [[S::Vector; 2]; P],
+    sums: &mut [[S::Sum; 2]; P],
     pixels: Range<usize>,
     weights: [S::Vector; 2],
     input: *const S::Element,
