@@ -586,7 +586,7 @@ fn every_instruction_set_can_be_forced_and_sees_the_same() {
         assert_eq!(code, 2, "{stderr}");
         assert!(stderr.contains("AVX512_FP16"), "{stderr}");
     }
-    let (code, _, stderr) = explain("avx2", &["--precision", "f16"]);
+    let (code, _, stderr) = explain("scalar", &["--precision", "f16"]);
     assert_eq!(code, 2, "{stderr}");
     assert!(stderr.contains("AVX512_FP16"), "{stderr}");
 

@@ -393,12 +393,12 @@ fn lower_precisions() -> Vec<(Precision, f64)> {
 
 #[test]
 fn lower_precisions_agree_with_f32_on_the_photos() {
-    for (precision, _) in lower_precisions() {
+    for (precision, least_correlation) in lower_precisions() {
         let inputs = PHOTOS.iter().map(|photo| Golden::open(photo).input());
         let agreement = compare_with_f32(precision, inputs);
         println!("{precision}: {agreement:?}");
         assert_eq!((agreement.inputs, agreement.different), (4, 0));
-        assert!(agreement.correlation > 0.99);
+        assert!(agreement.correlation > least_correlation);
     }
 }
 

@@ -37,7 +37,7 @@ pub enum Precision {
     F32,
     /// Activations and weights rounded to bfloat16 (8 bits of precision), sums in f32.
     Bf16,
-    /// Activations and weights rounded to IEEE half precision (11 bits), sums in f32, on a CPU every 32 products. On GPUs, and on CPUs
+    /// Activations and weights rounded to IEEE half precision (11 bits), sums in f32, on a CPU every 64 products. On GPUs, and on CPUs
     /// with AVX512_FP16.
     F16,
 }
@@ -91,12 +91,12 @@ pub fn load(
         Some(isa) => cpu::load(file, isa, precision),
         None if precision == Precision::F32 => Ok(Box::new(ResNet::load(&file)?)),
         None => {
-            let reason = if precision == Precision::F16 {
-                cpu::NO_F16
-            } else if is_supported {
-                "this CPU has neither AVX2 nor AVX-512"
-            } else {
+            let reason = if !is_supported {
                 "the fused executor does not run this network"
+            } else if precision == Precision::F16 {
+                cpu::NO_F16
+            } else {
+                "this CPU has neither AVX2 nor AVX-512"
             };
             Err(Error::new(
                 ErrorKind::InvalidArgument,

@@ -94,7 +94,7 @@ pub(super) struct MergeArgs {
     /// Worker threads [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Running")]
     pub(super) workers: Option<u16>,
-    /// Where the network runs for trials of suspicious clusters; shards in f16 need one, or a CPU with AVX512_FP16
+    /// Where the network runs for trials of suspicious clusters; shards in f16 need a GPU or a CPU with AVX512_FP16
     #[arg(
         long,
         value_name = "auto|cpu|cuda[:N,...]",

@@ -94,10 +94,14 @@ impl<E: Element> Convolution<E> {
     pub(super) fn new(
         isa: Isa,
         weights: &Weights,
-        norm: Option<BatchNorm>,
+        mut norm: Option<BatchNorm>,
         method: Method,
     ) -> Self {
         assert!(method == Method::Direct || E::HAS_WINOGRAD);
+        let rescaled = E::LARGEST_WEIGHT
+            .zip(norm.as_mut())
+            .map(|(largest, norm)| weights.brought_to(largest, &mut norm.scale));
+        let weights = rescaled.as_ref().unwrap_or(weights);
         Self {
             isa,
             method,

@@ -59,7 +59,7 @@ pub(super) const NO_F16: &str = "that takes AVX512_FP16 or a GPU";
 ///
 /// # Errors
 /// [`ErrorKind::Weights`] if tensors are missing or of the wrong shape, or if the network is one that the executor cannot run
-/// (see [`supports`]).
+/// (see [`supports`]); [`ErrorKind::InvalidArgument`] for f16 on an instruction set without it.
 pub fn load(file: Arc<WeightFile>, isa: Isa, precision: Precision) -> Result<Box<dyn Classifier>> {
     Ok(match precision {
         Precision::F32 => Box::new(Executor::<f32>::load(file, isa, precision)?),

@@ -251,7 +251,7 @@ proptest! {
     #[test]
     fn f16_convolution_equals_f64_on_rounded_numbers(case in cases()) {
         for isa in Isa::available() {
-            // So is the result, to 11 bits, and with vectors the sum of every product with up to 31 others.
+            // So is the result, to 11 bits, and with vectors the sum of every product with up to 63 others.
             let tolerance = if isa.has_f16() { 1.0 / 512.0 } else { 1.0 / 2048.0 };
             case.check::<f16>(isa, Method::Direct, tolerance)?;
         }
@@ -539,6 +539,61 @@ fn large_layers_agree_with_scalar_code() {
             for (a, b) in ours.rows().flatten().zip(reference.rows().flatten()) {
                 assert!((a - b).abs() < 2e-5 * largest, "{isa:?} {case:?}: {a} {b}");
             }
+        }
+    }
+}
+
+/// Whole numbers above 2048 are not all in f16, whose sums therefore must be short.
+#[test]
+fn sums_of_f16_are_short() {
+    const INPUT: usize = 4096;
+    let weights = Weights {
+        output: 32,
+        input: INPUT,
+        size: 1,
+        values: vec![1.0; 32 * INPUT],
+    };
+    let mut input = Image::<f16>::new(INPUT, 3);
+    for row in input.rows_mut() {
+        row.fill(f16::ONE);
+    }
+    for isa in Isa::available() {
+        let convolution = Convolution::<f16>::new(isa, &weights, None, Method::Direct);
+        let mut output = Image::new(32, 3);
+        convolution.run(&input, &mut output, &Then::NOTHING, &mut Scratch::default());
+        for channel in 0..32 {
+            assert_eq!(pixel(&output, channel, 1, 1), INPUT as f64, "{isa:?}");
+        }
+    }
+}
+
+/// Batch normalisation makes a network the same whatever the scale of its weights.
+#[test]
+fn weights_of_any_scale_fit_into_f16() {
+    let mut numbers = Numbers(9);
+    let values = numbers.take(32 * 32);
+    let input = filled::<f16>(Image::new(32, 4), &mut numbers);
+    for isa in Isa::available() {
+        let output = |scale: f32| {
+            let weights = Weights {
+                output: 32,
+                input: 32,
+                size: 1,
+                values: values.iter().map(|value| value * scale).collect(),
+            };
+            let norm = BatchNorm {
+                scale: vec![1.0 / scale; 32],
+                shift: vec![0.0; 32],
+            };
+            let convolution = Convolution::<f16>::new(isa, &weights, Some(norm), Method::Direct);
+            let mut output = Image::new(32, 4);
+            convolution.run(&input, &mut output, &Then::NOTHING, &mut Scratch::default());
+            output
+        };
+        let plain = output(1.0);
+        for exponent in [-30, -12, 20] {
+            let scaled = output((exponent as f32).exp2());
+            assert_eq!(&*plain.data, &*scaled.data, "{isa:?} 2^{exponent}");
         }
     }
 }

@@ -44,6 +44,27 @@ impl Weights {
         }
     }
 
+    /// Each output channel multiplied by the power of two that brings its largest weight up or down to `largest`; the factor is taken
+    /// out of `scales`, by which the channels are multiplied later.
+    pub(super) fn brought_to(&self, largest: f32, scales: &mut [f32]) -> Self {
+        let mut values = self.values.clone();
+        let channels = values.chunks_exact_mut(self.input * self.taps());
+        for (channel, scale) in channels.zip(scales) {
+            let own = channel
+                .iter()
+                .fold(0.0f32, |own, value| own.max(value.abs()));
+            let factor = (largest / own).log2().floor().exp2();
+            // A channel of zeros stays.
+            if factor.is_normal() {
+                for value in channel {
+                    *value *= factor;
+                }
+                *scale /= factor;
+            }
+        }
+        Self { values, ..*self }
+    }
+
     /// For a direct convolution: `[panels][input blocks][taps][words of a block][channels of a panel]` words.
     pub(super) fn packed<E: Element>(&self, isa: Isa) -> Buffer<E> {
         let channels = panel_channels::<E>(isa);

@@ -1,4 +1,4 @@
-//! AVX-512: 16 lanes, 32 registers; bf16 dot products where the CPU has them.
+//! AVX-512: 16 lanes, 32 registers; bf16 dot products and f16 arithmetic where the CPU has them.
 
 // Each function is an intrinsic or a few; their contract is the trait's.
 #![allow(unsafe_op_in_unsafe_fn)]
@@ -162,7 +162,7 @@ impl Simd for Avx512F16 {
     type Element = f16;
     /// Two sums per lane: of the words' first halves and of their second ones.
     type Sum = __m512h;
-    /// 32 products each.
+    /// 64 products, half of them in each.
     const STEPS_PER_SUM: usize = 4;
 
     f32_lanes!();

@@ -14,6 +14,9 @@ pub(in crate::model::cpu) trait Element:
     const PER_WORD: usize;
     /// Whether 3x3 convolutions may go through Winograd's transform, which needs f32's precision.
     const HAS_WINOGRAD: bool;
+    /// What the largest weight of an output channel is brought to by a power of two, which normalisation takes back, if the type's
+    /// range is narrow: weights and sums should neither vanish in it nor exceed it, whatever the file's scale.
+    const LARGEST_WEIGHT: Option<f32> = None;
 
     /// The vector code for this type; none for scalar code.
     fn table(isa: Isa) -> Option<&'static Table<Self>>;
@@ -64,6 +67,8 @@ impl Element for bf16 {
 impl Element for f16 {
     const PER_WORD: usize = 2;
     const HAS_WINOGRAD: bool = false;
+    /// 64 products with activations up to 4,000 stay in range.
+    const LARGEST_WEIGHT: Option<f32> = Some(0.25);
 
     fn table(isa: Isa) -> Option<&'static Table<Self>> {
         f16_table(isa)

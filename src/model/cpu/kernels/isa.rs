@@ -60,8 +60,10 @@ impl Isa {
         let has_bf16 =
             is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512bw");
         #[cfg(target_arch = "x86_64")]
+        // So does enabling f16, and AVX512DQ and AVX512VL.
         let has_f16 = is_x86_feature_detected!("avx512fp16")
             && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl");
         #[cfg(not(target_arch = "x86_64"))]
         let (has_bf16, has_f16) = (false, false);
