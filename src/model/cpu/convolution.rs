@@ -2,8 +2,8 @@
 
 use super::image::{Buffer, Image};
 use super::kernels::{
-    BLOCK, Convolve, Element, Epilogue, Grid, Isa, TileRange, Tiling, WinogradInput,
-    WinogradOutput, convolve, winograd_input, winograd_output,
+    BLOCK, Convolve, ConvolveScratch, Element, Epilogue, Grid, Isa, TileRange, Tiling,
+    WinogradInput, WinogradOutput, convolve, winograd_input, winograd_output,
 };
 use super::weights::Weights;
 use crate::model::weights::BatchNorm;
@@ -32,6 +32,7 @@ fn frequency_stride(channels: usize, tiles: usize) -> usize {
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     steps: Vec<usize>,
+    convolve: ConvolveScratch,
     /// Tiles in the frequency domain, before and after the products.
     winograd_input: Buffer<f32>,
     winograd_sums: Buffer<f32>,
@@ -134,7 +135,7 @@ impl<E: Element> Convolution<E> {
             (self.input_channels, self.output_channels)
         );
         match self.method {
-            Method::Direct => self.run_direct(input, output, then, &mut scratch.steps),
+            Method::Direct => self.run_direct(input, output, then, scratch),
             Method::Winograd(tiling) => self.run_winograd(tiling, input, output, then, scratch),
         }
     }
@@ -144,8 +145,9 @@ impl<E: Element> Convolution<E> {
         input: &Image<E>,
         output: &mut Image<E>,
         then: &Then<'_, E>,
-        steps: &mut Vec<usize>,
+        scratch: &mut Scratch,
     ) {
+        let steps = &mut scratch.steps;
         steps.clear();
         for block in 0..input.blocks() {
             for y in 0..self.size {
@@ -181,6 +183,7 @@ impl<E: Element> Convolution<E> {
                     floor: then.floor(),
                 },
             },
+            &mut scratch.convolve,
         );
     }
 
@@ -274,6 +277,7 @@ impl<E: Element> Convolution<E> {
                     output_plane: tiles.count * BLOCK,
                     epilogue: Epilogue::NONE,
                 },
+                &mut scratch.convolve,
             );
         }
         winograd_output(

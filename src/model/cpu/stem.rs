@@ -1,7 +1,9 @@
 //! The first layers: 7x7 convolution with stride 2, ReLU, 3x3 max pooling with stride 2.
 
 use super::image::{Buffer, Image};
-use super::kernels::{BLOCK, Convolve, Epilogue, Grid, Isa, MaxPool, convolve, max_pool};
+use super::kernels::{
+    BLOCK, Convolve, ConvolveScratch, Epilogue, Grid, Isa, MaxPool, convolve, max_pool,
+};
 use super::weights::Weights;
 use crate::model::ModelInput;
 use crate::model::weights::BatchNorm;
@@ -29,6 +31,7 @@ pub(super) struct StemBuffers {
     pixels: Buffer<f32>,
     convolved: Image<f32>,
     pooled: Image<f32>,
+    scratch: ConvolveScratch,
 }
 
 impl StemBuffers {
@@ -39,6 +42,7 @@ impl StemBuffers {
             pixels: Buffer::zeros(side * side * INPUT_CHANNELS),
             convolved: Image::new(channels, size / 2),
             pooled: Image::new(channels, size / 4),
+            scratch: ConvolveScratch::default(),
         }
     }
 }
@@ -60,14 +64,14 @@ impl Stem {
     ) -> &'a Image<f32> {
         let side = input.size + 2 * BORDER;
         let row = side * INPUT_CHANNELS;
-        let planes = input.values.chunks_exact(input.size * input.size);
-        for (channel, plane) in planes.enumerate() {
-            let rows = buffers.pixels.chunks_exact_mut(row).skip(BORDER);
-            for (from, to) in plane.chunks_exact(input.size).zip(rows) {
-                let pixels = to.chunks_exact_mut(INPUT_CHANNELS).skip(BORDER);
-                for (value, pixel) in from.iter().zip(pixels) {
-                    pixel[channel] = *value;
-                }
+        let mut planes = input.values.chunks_exact(input.size * input.size);
+        let mut rows_of_plane = || planes.next().unwrap_or_default().chunks_exact(input.size);
+        let channels = rows_of_plane().zip(rows_of_plane()).zip(rows_of_plane());
+        let rows = buffers.pixels.chunks_exact_mut(row).skip(BORDER);
+        for (to, ((first, second), third)) in rows.zip(channels) {
+            let pixels = to.chunks_exact_mut(INPUT_CHANNELS).skip(BORDER);
+            for (((pixel, first), second), third) in pixels.zip(first).zip(second).zip(third) {
+                pixel.copy_from_slice(&[*first, *second, *third]);
             }
         }
         let steps: [usize; WINDOW] = std::array::from_fn(|y| y * row);
@@ -98,6 +102,7 @@ impl Stem {
                     floor: 0.0,
                 },
             },
+            &mut buffers.scratch,
         );
         let (from, to) = (&buffers.convolved, &mut buffers.pooled);
         max_pool(

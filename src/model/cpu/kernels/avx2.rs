@@ -28,6 +28,8 @@ macro_rules! f32_lanes {
     () => {
         type Vector = __m256;
         const LANES: usize = 8;
+        // 8 KiB of weights.
+        const WORDS_PER_PASS: usize = 128;
 
         #[inline(always)]
         unsafe fn splat(value: f32) -> __m256 {
@@ -37,6 +39,11 @@ macro_rules! f32_lanes {
         #[inline(always)]
         unsafe fn load_f32(from: *const f32) -> __m256 {
             _mm256_loadu_ps(from)
+        }
+
+        #[inline(always)]
+        unsafe fn store_f32(to: *mut f32, value: __m256) {
+            _mm256_storeu_ps(to, value);
         }
 
         #[inline(always)]
@@ -102,12 +109,12 @@ macro_rules! f32_sums {
         const STEPS_PER_SUM: usize = usize::MAX;
 
         #[inline(always)]
-        unsafe fn no_sum() -> __m256 {
-            _mm256_setzero_ps()
+        unsafe fn sum_after(total: __m256) -> __m256 {
+            total
         }
 
         #[inline(always)]
-        unsafe fn total(sum: __m256) -> __m256 {
+        unsafe fn total(_: __m256, sum: __m256) -> __m256 {
             sum
         }
     };

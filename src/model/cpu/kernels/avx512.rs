@@ -26,6 +26,7 @@ macro_rules! f32_lanes {
     () => {
         type Vector = __m512;
         const LANES: usize = 16;
+        const WORDS_PER_PASS: usize = usize::MAX;
 
         #[inline(always)]
         unsafe fn splat(value: f32) -> __m512 {
@@ -35,6 +36,11 @@ macro_rules! f32_lanes {
         #[inline(always)]
         unsafe fn load_f32(from: *const f32) -> __m512 {
             _mm512_loadu_ps(from)
+        }
+
+        #[inline(always)]
+        unsafe fn store_f32(to: *mut f32, value: __m512) {
+            _mm512_storeu_ps(to, value);
         }
 
         #[inline(always)]
@@ -97,12 +103,12 @@ macro_rules! f32_sums {
         const STEPS_PER_SUM: usize = usize::MAX;
 
         #[inline(always)]
-        unsafe fn no_sum() -> __m512 {
-            _mm512_setzero_ps()
+        unsafe fn sum_after(total: __m512) -> __m512 {
+            total
         }
 
         #[inline(always)]
-        unsafe fn total(sum: __m512) -> __m512 {
+        unsafe fn total(_: __m512, sum: __m512) -> __m512 {
             sum
         }
     };
@@ -179,7 +185,7 @@ impl Simd for Avx512F16 {
     }
 
     #[inline(always)]
-    unsafe fn no_sum() -> __m512h {
+    unsafe fn sum_after(_: __m512) -> __m512h {
         _mm512_setzero_ph()
     }
 
@@ -189,10 +195,11 @@ impl Simd for Avx512F16 {
     }
 
     #[inline(always)]
-    unsafe fn total(sum: __m512h) -> __m512 {
+    unsafe fn total(total: __m512, sum: __m512h) -> __m512 {
         let second = _mm512_srli_epi32::<16>(_mm512_castph_si512(sum));
         let both = _mm512_add_ph(sum, _mm512_castsi512_ph(second));
         // The upper halves, in which nothing meaningful is, fall away.
-        _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_castph_si512(both)))
+        let sum = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_castph_si512(both)));
+        _mm512_add_ps(total, sum)
     }
 }

@@ -1,8 +1,9 @@
 //! Direct convolution over blocked activations; a matrix product is its 1x1 case.
 
 use super::element::Element;
+use super::plan::Plan;
 use super::table::Table;
-use super::tile::{MAX_PIXELS, Tile};
+use super::tile::{PixelOffsets, Tile};
 use super::{BLOCK, Isa, extent, panel_channels, scalar};
 
 /// Where the pixels of an image lie in a buffer, in elements.
@@ -75,23 +76,42 @@ pub(in crate::model::cpu) struct Convolve<'a, E> {
     pub(in crate::model::cpu) epilogue: Epilogue<'a, E>,
 }
 
-/// A larger input is cut into pieces of about this size, which stay in the second-level cache while the weights of all channels
-/// pass by.
-const INPUT_BYTES_AT_ONCE: usize = 96 * 1024;
-/// Up to this size the whole input passes by the weights of each panel instead: it stays in the second-level cache, or is at least
-/// not more to fetch than all weights again and again, which matters where a panel's weights do not fit into the first level.
-const SMALL_INPUT_BYTES: usize = 450 * 1024;
-const SMALL_INPUT_BYTES_FOR_LARGE_PANELS: usize = 832 * 1024;
-const LARGE_PANEL_BYTES: usize = 32 * 1024;
-/// Weights from this size on do not stay in the second-level cache from one round to the next.
-const LARGE_WEIGHT_BYTES: usize = 192 * 1024;
+/// What convolutions need while they run; grows to the needs of the largest.
+#[derive(Debug, Default)]
+pub(in crate::model::cpu) struct ConvolveScratch {
+    /// Of the whole image, row by row.
+    pixels: Vec<PixelOffsets>,
+    /// Put aside between the passes of a group: `[chunks][pixels][channels of a panel]`.
+    sums: Vec<f32>,
+}
+
+impl ConvolveScratch {
+    fn prepare<E>(&mut self, call: &Convolve<'_, E>, sums: usize) {
+        let (from, to) = (&call.input_grid, &call.output_grid);
+        self.pixels.clear();
+        for row in 0..from.rows {
+            self.pixels
+                .extend((0..from.columns).map(|column| PixelOffsets {
+                    input: from.offset(row, column),
+                    output: to.offset(row, column),
+                }));
+        }
+        if self.sums.len() < sums {
+            self.sums.resize(sums, 0.0);
+        }
+    }
+}
 
 /// Runs a convolution.
-pub(in crate::model::cpu) fn convolve<E: Element>(isa: Isa, mut call: Convolve<'_, E>) {
+pub(in crate::model::cpu) fn convolve<E: Element>(
+    isa: Isa,
+    mut call: Convolve<'_, E>,
+    scratch: &mut ConvolveScratch,
+) {
     check(isa, &call);
     match E::table(isa) {
         // SAFETY: `check` holds every offset inside the buffers and at a whole word; an `Isa` exists only where the CPU has the instruction set.
-        Some(table) => unsafe { run(table, &mut call) },
+        Some(table) => unsafe { run(table, &mut call, scratch) },
         None => scalar::convolve(&mut call),
     }
 }
@@ -138,91 +158,44 @@ fn check<E: Element>(isa: Isa, call: &Convolve<'_, E>) {
     }
 }
 
-/// In what order the work is done, and in what portions: rounds of chunks whose input fits into the cache; in a round, panel by
-/// panel of output channels; for a panel, chunk by chunk. A chunk of one panel is a tile.
-#[derive(Debug, Clone, Copy)]
-struct Plan {
-    chunks: usize,
-    chunks_per_round: usize,
-    /// Pixels in a chunk; the first `larger_chunks` have one more.
-    chunk_pixels: usize,
-    larger_chunks: usize,
-    /// Elements of later weights that a tile asks for with each of its words.
-    prefetched_per_word: usize,
-}
-
-impl Plan {
-    /// For `panels` panels and chunks of at most `most_pixels`, all of almost equal size.
-    fn new<E: Element>(call: &Convolve<'_, E>, panels: usize, most_pixels: usize) -> Self {
-        let pixels = call.input_grid.pixels();
-        let chunks = pixels.div_ceil(most_pixels);
-        let (input_bytes, weight_bytes) = (size_of_val(call.input), size_of_val(call.weights));
-        let small_input_bytes = if weight_bytes / panels > LARGE_PANEL_BYTES {
-            SMALL_INPUT_BYTES_FOR_LARGE_PANELS
-        } else {
-            SMALL_INPUT_BYTES
-        };
-        let chunks_per_round = if input_bytes <= small_input_bytes {
-            chunks
-        } else {
-            (INPUT_BYTES_AT_ONCE / (input_bytes / chunks).max(1)).clamp(1, chunks)
-        };
-        // Large weights come from memory, more slowly than a tile would use them: each tile fetches its share of those that are next.
-        let stays_cached = weight_bytes < LARGE_WEIGHT_BYTES && call.upcoming_weights.is_none();
-        let prefetched_per_word = if stays_cached {
-            0
-        } else {
-            let words = call.steps.len() * call.words_per_step;
-            (call.weights.len() / panels / words).div_ceil(chunks_per_round)
-        };
-        Self {
-            chunks,
-            chunks_per_round,
-            chunk_pixels: pixels / chunks,
-            larger_chunks: pixels % chunks,
-            prefetched_per_word,
-        }
-    }
-
-    fn pixels_of(&self, chunk: usize) -> usize {
-        self.chunk_pixels + usize::from(chunk < self.larger_chunks)
-    }
-}
-
 /// Runs all tiles.
 ///
 /// # Safety
 /// The CPU has the table's instruction set, and `check` has passed.
-unsafe fn run<E: Element>(table: &Table<E>, call: &mut Convolve<'_, E>) {
+unsafe fn run<E: Element>(
+    table: &Table<E>,
+    call: &mut Convolve<'_, E>,
+    scratch: &mut ConvolveScratch,
+) {
     let channels = 2 * table.lanes;
     let panels = call.output_channels / channels;
-    let weights_per_panel = call.weights.len() / panels;
-    let plan = Plan::new(call, panels, table.tiles.len());
-    let words = call.steps.len() * call.words_per_step;
-    let prefetched_per_tile = plan.prefetched_per_word * words;
+    let words_per_step = call.words_per_step;
+    let weights_per_step = words_per_step * E::PER_WORD * channels;
+    let weights_per_panel = call.steps.len() * weights_per_step;
+    let sums_per_chunk = table.tiles.len() * channels;
+    let plan = Plan::new(table, call);
+    scratch.prepare(call, plan.chunks_put_aside() * sums_per_chunk);
 
-    let mut round_start = Walk::new(call.input_grid, call.output_grid);
-    for first_chunk in (0..plan.chunks).step_by(plan.chunks_per_round) {
-        let round = first_chunk..(first_chunk + plan.chunks_per_round).min(plan.chunks);
-        let mut walk = round_start;
+    for round in plan.rounds() {
         for panel in 0..panels {
-            walk = round_start;
             let first_channel = panel * channels;
             let plane = first_channel / BLOCK * call.output_plane;
+            let weights = &call.weights[panel * weights_per_panel..];
             let ahead = match call.upcoming_weights {
                 Some(weights) => &weights[panel * weights_per_panel..],
                 None => &call.weights[(panel + 1) % panels * weights_per_panel..],
             };
             let mut tile = Tile {
                 input: call.input.as_ptr(),
-                input_offsets: [0; MAX_PIXELS],
-                steps: call.steps,
-                words_per_step: call.words_per_step,
-                weights: call.weights[panel * weights_per_panel..].as_ptr(),
+                pixels: &[],
+                steps: &[],
+                words_per_step,
+                weights: weights.as_ptr(),
                 prefetch: ahead.as_ptr(),
                 prefetched_per_word: plan.prefetched_per_word,
+                earlier_sums: None,
+                put_aside: None,
                 output: call.output[plane..].as_mut_ptr(),
-                output_offsets: [0; MAX_PIXELS],
                 // Two vectors make one block of channels, or each is one.
                 second_vector: if table.lanes == BLOCK {
                     call.output_plane
@@ -236,60 +209,27 @@ unsafe fn run<E: Element>(table: &Table<E>, call: &mut Convolve<'_, E>) {
                 residual: call.epilogue.residual.map(|all| all[plane..].as_ptr()),
                 floor: call.epilogue.floor,
             };
-            for chunk in round.clone() {
-                let pixels = plan.pixels_of(chunk);
-                for pixel in 0..pixels {
-                    (tile.input_offsets[pixel], tile.output_offsets[pixel]) = walk.next();
+            for group in plan.groups(round.clone()) {
+                for pass in plan.passes() {
+                    let (is_first, is_last) = (pass.start == 0, pass.end == call.steps.len());
+                    tile.weights = weights[pass.start * weights_per_step..].as_ptr();
+                    tile.steps = &call.steps[pass];
+                    let prefetched = plan.prefetched_per_word * words_per_step * tile.steps.len();
+                    for (index, chunk) in group.clone().enumerate() {
+                        tile.pixels = &scratch.pixels[plan.pixels(chunk)];
+                        if !(is_first && is_last) {
+                            let sums = &mut scratch.sums[index * sums_per_chunk..];
+                            let sums = sums[..sums_per_chunk].as_mut_ptr();
+                            tile.earlier_sums = (!is_first).then_some(sums.cast_const());
+                            tile.put_aside = (!is_last).then_some(sums);
+                        }
+                        // SAFETY: the caller's promise; the offsets are of pixels inside both grids, and a chunk's
+                        // sums have room for all its pixels.
+                        unsafe { table.tiles[tile.pixels.len() - 1](&tile) };
+                        tile.prefetch = tile.prefetch.wrapping_add(prefetched);
+                    }
                 }
-                // SAFETY: the caller's promise; the offsets are of pixels inside both grids.
-                unsafe { table.tiles[pixels - 1](&tile) };
-                tile.prefetch = tile.prefetch.wrapping_add(prefetched_per_tile);
             }
         }
-        round_start = walk;
-    }
-}
-
-/// Goes over two grids, row by row, without divisions.
-#[derive(Debug, Clone, Copy)]
-struct Walk {
-    columns: usize,
-    column: usize,
-    input: usize,
-    output: usize,
-    /// To the next column, and from the last column to the next row.
-    input_advance: [usize; 2],
-    output_advance: [usize; 2],
-}
-
-impl Walk {
-    fn new(input: Grid, output: Grid) -> Self {
-        // Rows may overlap: the difference can be negative, and wraps.
-        let advance = |grid: Grid| {
-            let width = (grid.columns - 1) * grid.column_stride;
-            [grid.column_stride, grid.row_stride.wrapping_sub(width)]
-        };
-        Self {
-            columns: input.columns,
-            column: 0,
-            input: input.origin,
-            output: output.origin,
-            input_advance: advance(input),
-            output_advance: advance(output),
-        }
-    }
-
-    /// Offsets of the current pixel; moves on to the next.
-    fn next(&mut self) -> (usize, usize) {
-        let current = (self.input, self.output);
-        self.column += 1;
-        let is_row_end = self.column == self.columns;
-        if is_row_end {
-            self.column = 0;
-        }
-        let kind = usize::from(is_row_end);
-        self.input = self.input.wrapping_add(self.input_advance[kind]);
-        self.output = self.output.wrapping_add(self.output_advance[kind]);
-        current
     }
 }

@@ -4,7 +4,7 @@
 //! convolve.rs  winograd/  pool.rs  mask.rs  classify.rs     safe functions: check the shapes, then call one of
 //!      │           │        │        │          │
 //!      ├───────────┴────────┴────────┴──────────┴──► scalar.rs                plain loops: the reference
-//!      └──► table.rs ──► tile.rs, and the vector code in the files above,
+//!      └──► plan.rs, table.rs ──► tile.rs, and the vector code in the files above,
 //!                        generic over simd.rs (avx2.rs, avx512.rs)
 //! ```
 //!
@@ -24,6 +24,7 @@ mod element;
 mod isa;
 mod mask;
 mod memory;
+mod plan;
 mod pool;
 mod scalar;
 mod simd;
@@ -32,7 +33,7 @@ mod tile;
 mod winograd;
 
 pub(in crate::model::cpu) use classify::classify;
-pub(in crate::model::cpu) use convolve::{Convolve, Epilogue, Grid, convolve};
+pub(in crate::model::cpu) use convolve::{Convolve, ConvolveScratch, Epilogue, Grid, convolve};
 pub(in crate::model::cpu) use element::Element;
 pub use isa::Isa;
 pub(in crate::model::cpu) use mask::{masked, positive_mask};

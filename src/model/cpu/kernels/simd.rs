@@ -17,8 +17,11 @@ pub(super) trait Simd: Copy {
     type Vector: Copy;
     /// What [`dot`](Self::dot) adds to.
     type Sum: Copy;
-    /// After how many steps a sum is to be taken to f32; `usize::MAX` if it is f32 itself.
+    /// After how many steps a sum is to be added to the total in f32; `usize::MAX` if it goes on with the total itself.
     const STEPS_PER_SUM: usize;
+    /// About how many words a tile goes over at once, so that their weights stay in the first-level cache from one tile to the next;
+    /// `usize::MAX`: all of them.
+    const WORDS_PER_PASS: usize;
     /// Values in a vector: 8 or 16.
     const LANES: usize;
 
@@ -26,6 +29,8 @@ pub(super) trait Simd: Copy {
     unsafe fn splat(value: f32) -> Self::Vector;
     /// Reads `LANES` f32.
     unsafe fn load_f32(from: *const f32) -> Self::Vector;
+    /// Writes `LANES` f32.
+    unsafe fn store_f32(to: *mut f32, value: Self::Vector);
     /// Reads `LANES` elements and widens them.
     unsafe fn load(from: *const Self::Element) -> Self::Vector;
     /// Rounds to elements (to nearest, ties to even) and writes `LANES` of them.
@@ -36,12 +41,12 @@ pub(super) trait Simd: Copy {
     unsafe fn load_words(from: *const Self::Element) -> Self::Vector;
     /// Asks for a cache line that will be read soon; any address is fine.
     unsafe fn prefetch(from: *const Self::Element);
-    /// The sum of nothing.
-    unsafe fn no_sum() -> Self::Sum;
+    /// An empty sum of what follows `total`, or one that goes on with it.
+    unsafe fn sum_after(total: Self::Vector) -> Self::Sum;
     /// `sum` plus, lane by lane, the dot product of two words.
     unsafe fn dot(sum: Self::Sum, a: Self::Vector, b: Self::Vector) -> Self::Sum;
-    /// A sum in f32.
-    unsafe fn total(sum: Self::Sum) -> Self::Vector;
+    /// The total, after which `sum` was begun, with it.
+    unsafe fn total(total: Self::Vector, sum: Self::Sum) -> Self::Vector;
 
     /// `a + b`
     unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;

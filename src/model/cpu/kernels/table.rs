@@ -21,6 +21,8 @@ use super::winograd::{WinogradInput, WinogradOutput};
 pub(crate) struct Table<E: 'static> {
     /// f32 values per vector.
     pub(super) lanes: usize,
+    /// See [`Simd`](super::simd::Simd).
+    pub(super) words_per_pass: usize,
     /// Tile functions for 1, 2, ... pixels.
     pub(super) tiles: &'static [TileFunction<E>],
     pub(super) max_pool: unsafe fn(&mut MaxPool<'_, E>),
@@ -87,6 +89,7 @@ macro_rules! table {
 
             pub(super) static TABLE: Table<Stored> = Table {
                 lanes: <$simd as Simd>::LANES,
+                words_per_pass: <$simd as Simd>::WORDS_PER_PASS,
                 tiles: &[$(tile::<$pixels>),*],
                 max_pool,
                 positive_mask,

@@ -5,21 +5,27 @@ use std::ops::Range;
 use super::element::Element;
 use super::simd::Simd;
 
-/// The most pixels that a tile of any instruction set has.
-pub(super) const MAX_PIXELS: usize = 14;
+/// Where a pixel lies, in elements.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PixelOffsets {
+    /// Its window in the input.
+    pub(super) input: usize,
+    /// Its first channel of a block in the output and in the residual.
+    pub(super) output: usize,
+}
 
 /// The work of one tile. `P` is the tile function's number of pixels, `L` its number of lanes.
 ///
 /// # Safety
-/// A tile function reads `input[pixel + step + 0..words_per_step * PER_WORD]` for each pixel offset and step, weights
+/// A tile function reads `P` pixels, `input[pixel + step + 0..words_per_step * PER_WORD]` for each pixel's offset and step, weights
 /// `[steps][words_per_step][2 L]` words, `2 L` scales and shifts, and reads (residual) and writes (output)
-/// `L` elements at each pixel's offset and at `second_vector` behind it: all of that must be inside the buffers, and every word
-/// of the input aligned to 32 bits.
+/// `L` elements at each pixel's offset and at `second_vector` behind it; and it reads and writes sums `[P][2][L]`. All of that must be
+/// inside the buffers, and every word of the input aligned to 32 bits.
 #[derive(Debug)]
 pub(super) struct Tile<'a, E> {
     pub(super) input: *const E,
-    /// Per pixel: its window in the input.
-    pub(super) input_offsets: [usize; MAX_PIXELS],
+    /// `P` pixels.
+    pub(super) pixels: &'a [PixelOffsets],
     /// Where in a window the words of each step begin.
     pub(super) steps: &'a [usize],
     pub(super) words_per_step: usize,
@@ -27,9 +33,11 @@ pub(super) struct Tile<'a, E> {
     /// Weights of later tiles, and how many elements of them to ask for with each word.
     pub(super) prefetch: *const E,
     pub(super) prefetched_per_word: usize,
+    /// Sums over the steps of earlier passes, `[P][2][L]`.
+    pub(super) earlier_sums: Option<*const f32>,
+    /// Where the sums go if another pass follows, laid out likewise; then there is no output yet.
+    pub(super) put_aside: Option<*mut f32>,
     pub(super) output: *mut E,
-    /// Per pixel: its first channel of this tile in the output and in the residual.
-    pub(super) output_offsets: [usize; MAX_PIXELS],
     /// From a pixel's first vector of channels to its second.
     pub(super) second_vector: usize,
     /// Scales and shifts of the tile's channels; none: the sums are stored as they are.
@@ -46,25 +54,37 @@ pub(super) type TileFunction<E> = unsafe fn(&Tile<'_, E>);
 /// Sums, epilogue and store of `P` pixels.
 ///
 /// # Safety
-/// As [`Tile`] says, with `P <= MAX_PIXELS`; inlined into a function that enables the instruction set.
+/// As [`Tile`] says, inlined into a function that enables the instruction set.
+// Indices where iterators would do: arrays stay in registers only if every loop over them is unrolled.
+#[allow(clippy::needless_range_loop)]
 #[inline(always)]
 pub(super) unsafe fn run<S: Simd, const P: usize>(tile: &Tile<'_, S::Element>) {
     // SAFETY: the caller vouches for the addresses and the instruction set.
     unsafe {
         let mut sums = accumulate::<S, P>(tile);
+        if let Some(aside) = tile.put_aside {
+            for pixel in 0..P {
+                for vector in 0..2 {
+                    let to = aside.add((2 * pixel + vector) * S::LANES);
+                    S::store_f32(to, sums[pixel][vector]);
+                }
+            }
+            return;
+        }
         if let Some((scale, shift)) = tile.affine {
             for vector in 0..2 {
                 let scale = S::load_f32(scale.add(vector * S::LANES));
                 let shift = S::load_f32(shift.add(vector * S::LANES));
-                for sum in &mut sums {
-                    sum[vector] = S::mul_add(sum[vector], scale, shift);
+                for pixel in 0..P {
+                    sums[pixel][vector] = S::mul_add(sums[pixel][vector], scale, shift);
                 }
             }
         }
         let floor = S::splat(tile.floor);
         // Pixel by pixel: if all residuals came first, they would not fit into the registers.
-        for (sum, offset) in sums.iter().zip(tile.output_offsets) {
-            let [mut first, mut second] = *sum;
+        for pixel in 0..P {
+            let offset = tile.pixels.get_unchecked(pixel).output;
+            let [mut first, mut second] = sums[pixel];
             if let Some(residual) = tile.residual {
                 let from = residual.add(offset);
                 first = S::add(first, S::load(from));
@@ -77,51 +97,63 @@ pub(super) unsafe fn run<S: Simd, const P: usize>(tile: &Tile<'_, S::Element>) {
     }
 }
 
-/// The sums of the products of all steps.
+/// The sums of the products of all steps so far.
 ///
 /// # Safety
 /// As [`run`].
+#[allow(clippy::needless_range_loop)]
 #[inline(always)]
 unsafe fn accumulate<S: Simd, const P: usize>(tile: &Tile<'_, S::Element>) -> [[S::Vector; 2]; P] {
     // SAFETY: the caller vouches for the addresses and the instruction set.
     unsafe {
         let mut totals = [[S::splat(0.0); 2]; P];
+        if let Some(earlier) = tile.earlier_sums {
+            for pixel in 0..P {
+                for vector in 0..2 {
+                    let from = earlier.add((2 * pixel + vector) * S::LANES);
+                    totals[pixel][vector] = S::load_f32(from);
+                }
+            }
+        }
         let mut from = (tile.weights, tile.prefetch);
         for steps in tile.steps.chunks(S::STEPS_PER_SUM) {
-            let sums = add_steps::<S, P>(tile, steps, &mut from);
-            let mut pixel = 0;
-            while pixel < P {
+            let mut sums = [[S::sum_after(S::splat(0.0)); 2]; P];
+            for pixel in 0..P {
                 for vector in 0..2 {
-                    let total = S::total(sums[pixel][vector]);
-                    totals[pixel][vector] = if S::STEPS_PER_SUM == usize::MAX {
-                        // There is only this one.
-                        total
-                    } else {
-                        S::add(totals[pixel][vector], total)
-                    };
+                    sums[pixel][vector] = S::sum_after(totals[pixel][vector]);
                 }
-                pixel += 1;
+            }
+            add_steps::<S, P>(tile, steps, &mut from, &mut sums);
+            for pixel in 0..P {
+                for vector in 0..2 {
+                    totals[pixel][vector] = S::total(totals[pixel][vector], sums[pixel][vector]);
+                }
             }
         }
         totals
     }
 }
 
-/// The sums of the products of some steps, whose weights, and what to prefetch, begin at `from`; then at those of the next.
+/// Adds the products of some steps, whose weights, and what to prefetch, begin at `from`; then at those of the next.
 ///
 /// # Safety
 /// As [`run`].
+#[allow(clippy::needless_range_loop)]
 #[inline(always)]
 unsafe fn add_steps<S: Simd, const P: usize>(
     tile: &Tile<'_, S::Element>,
     steps: &[usize],
     from: &mut (*const S::Element, *const S::Element),
-) -> [[S::Sum; 2]; P] {
+    sums: &mut [[S::Sum; 2]; P],
+) {
     // SAFETY: the caller vouches for the addresses and the instruction set.
     unsafe {
         let per_word = S::Element::PER_WORD;
         let (mut weights, mut prefetch) = *from;
-        let mut sums = [[S::no_sum(); 2]; P];
+        let mut input_offsets = [0; P];
+        for pixel in 0..P {
+            input_offsets[pixel] = tile.pixels.get_unchecked(pixel).input;
+        }
         for step in steps {
             let input = tile.input.add(*step);
             for word in 0..tile.words_per_step {
@@ -134,12 +166,11 @@ unsafe fn add_steps<S: Simd, const P: usize>(
                 let input = input.wrapping_add(word * per_word);
                 // In halves, so that all of it is unrolled.
                 let vectors = [first, second];
-                add_products::<S, P>(&mut sums, 0..P / 2, vectors, input, &tile.input_offsets);
-                add_products::<S, P>(&mut sums, P / 2..P, vectors, input, &tile.input_offsets);
+                add_products::<S, P>(sums, 0..P / 2, vectors, input, &input_offsets);
+                add_products::<S, P>(sums, P / 2..P, vectors, input, &input_offsets);
             }
         }
         *from = (weights, prefetch);
-        sums
     }
 }
 
@@ -153,7 +184,7 @@ unsafe fn add_products<S: Simd, const P: usize>(
     pixels: Range<usize>,
     weights: [S::Vector; 2],
     input: *const S::Element,
-    input_offsets: &[usize; MAX_PIXELS],
+    input_offsets: &[usize; P],
 ) {
     // SAFETY: the caller vouches for the addresses and the instruction set.
     unsafe {

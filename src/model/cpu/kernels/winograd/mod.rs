@@ -185,6 +185,8 @@ pub(super) unsafe fn run_input<S: Simd<Element = f32>>(call: &mut WinogradInput<
 
 /// # Safety
 /// As [`run_input`]; the tiling is `T`.
+// Indices where iterators would do: arrays of vectors are kept in registers only if every loop over them is unrolled.
+#[allow(clippy::needless_range_loop)]
 #[inline(always)]
 unsafe fn input_tiles<S, T, const OUTPUT: usize, const INPUT: usize>(call: &mut WinogradInput<'_>)
 where
@@ -206,20 +208,20 @@ where
                     let mut rows = [[zero; INPUT]; INPUT];
                     for j in 0..INPUT {
                         let mut line = [zero; INPUT];
-                        for (i, value) in line.iter_mut().enumerate() {
-                            *value = S::load(from.add(i * row_stride + j * BLOCK));
+                        for i in 0..INPUT {
+                            line[i] = S::load(from.add(i * row_stride + j * BLOCK));
                         }
                         let line = T::input_line::<S>(line);
-                        for (row, value) in rows.iter_mut().zip(line) {
-                            row[j] = value;
+                        for i in 0..INPUT {
+                            rows[i][j] = line[i];
                         }
                     }
-                    for (i, row) in rows.into_iter().enumerate() {
-                        let line = T::input_line::<S>(row);
-                        for (j, value) in line.into_iter().enumerate() {
+                    for i in 0..INPUT {
+                        let line = T::input_line::<S>(rows[i]);
+                        for j in 0..INPUT {
                             let frequency = i * INPUT + j;
                             let at = frequency * call.frequency_stride + tile;
-                            S::store(call.output.as_mut_ptr().add(at + lane), value);
+                            S::store(call.output.as_mut_ptr().add(at + lane), line[j]);
                         }
                     }
                 }
@@ -243,6 +245,8 @@ pub(super) unsafe fn run_output<S: Simd<Element = f32>>(call: &mut WinogradOutpu
 
 /// # Safety
 /// As [`run_output`]; the tiling is `T`.
+// Indices where iterators would do: arrays of vectors are kept in registers only if every loop over them is unrolled.
+#[allow(clippy::needless_range_loop)]
 #[inline(always)]
 unsafe fn output_tiles<S, T, const OUTPUT: usize, const INPUT: usize>(call: &mut WinogradOutput<'_>)
 where
@@ -266,25 +270,26 @@ where
                     let mut rows = [[zero; INPUT]; OUTPUT];
                     for j in 0..INPUT {
                         let mut line = [zero; INPUT];
-                        for (i, value) in line.iter_mut().enumerate() {
+                        for i in 0..INPUT {
                             let frequency = i * INPUT + j;
                             let at = frequency * call.frequency_stride + tile;
-                            *value = S::load(call.sums.as_ptr().add(at + lane));
+                            line[i] = S::load(call.sums.as_ptr().add(at + lane));
                         }
                         let line = T::output_line::<S>(line);
-                        for (row, value) in rows.iter_mut().zip(line) {
-                            row[j] = value;
+                        for i in 0..OUTPUT {
+                            rows[i][j] = line[i];
                         }
                     }
-                    for (i, row) in rows.into_iter().enumerate() {
+                    for i in 0..OUTPUT {
                         if top + i >= call.rows {
                             break;
                         }
-                        let line = T::output_line::<S>(row);
-                        for (j, mut value) in line.into_iter().enumerate() {
+                        let line = T::output_line::<S>(rows[i]);
+                        for j in 0..OUTPUT {
                             if left + j >= call.columns {
                                 break;
                             }
+                            let mut value = line[j];
                             if let Some((scale, shift)) = affine {
                                 value = S::mul_add(value, S::load(scale), S::load(shift));
                             }
