@@ -2,7 +2,7 @@
 
 use super::convolution::{Convolution, Method, Scratch, Then};
 use super::image::Image;
-use super::kernels::{Element, Isa, Tiling};
+use super::kernels::{BLOCK, Element, Isa, Tiling, panel_channels};
 use super::weights::Weights;
 use crate::error::Result;
 use crate::model::spec::{ModelSpec, TargetLayer};
@@ -48,9 +48,9 @@ pub(super) struct BlockLayers {
 impl BlockLayers {
     pub(super) fn load(file: &WeightFile, spec: &ModelSpec, layer: TargetLayer) -> Result<Self> {
         let (name, shape) = (layer.torch_name(), layer.shape());
-        let load = |index: usize, [output, input, size]: [usize; 3]| {
+        let load = |index: usize, [output, input]: [usize; 2]| {
             let (conv, norm) = (format!("{name}.conv{index}"), format!("{name}.bn{index}"));
-            Layer::load(file, spec, &conv, &norm, [output, input, size])
+            Layer::load(file, spec, &conv, &norm, [output, input, 1])
         };
         let shortcut = shape.has_downsample.then(|| {
             let (conv, norm) = (
@@ -60,33 +60,31 @@ impl BlockLayers {
             Layer::load(file, spec, &conv, &norm, [shape.output, shape.input, 1])
         });
         Ok(Self {
-            reduce: load(1, [shape.inner, shape.input, 1])?,
-            spatial: load(2, [shape.inner, shape.inner, 3])?,
-            expand: load(3, [shape.output, shape.inner, 1])?,
+            reduce: load(1, [shape.inner, shape.input])?,
+            spatial: Self::load_spatial(file, spec, layer)?,
+            expand: load(3, [shape.output, shape.inner])?,
             shortcut: shortcut.transpose()?,
         })
+    }
+
+    fn load_spatial(file: &WeightFile, spec: &ModelSpec, layer: TargetLayer) -> Result<Layer> {
+        let (name, inner) = (layer.torch_name(), layer.shape().inner);
+        let (conv, norm) = (format!("{name}.conv2"), format!("{name}.bn2"));
+        Layer::load(file, spec, &conv, &norm, [inner, inner, 3])
     }
 }
 
 /// The fastest method for the 3x3 of a block with stride 1. The smaller a stage's images, the more of the time goes into fetching
-/// weights, which larger tiles have more of: at 14x14 the small tiles win, and at 7x7 no transform pays.
-pub(super) fn fastest_method<E: Element>(layer: TargetLayer) -> Method {
+/// weights, which larger tiles have more of: at 14x14 the small tiles win, and at 7x7 no transform pays, but with AVX2, which
+/// multiplies more slowly.
+pub(super) fn fastest_method<E: Element>(isa: Isa, layer: TargetLayer) -> Method {
+    let has_short_vectors = panel_channels::<E>(isa) == BLOCK;
     match layer.stage {
         0 | 1 if E::HAS_WINOGRAD => Method::Winograd(Tiling::F4x4),
         2 if E::HAS_WINOGRAD => Method::Winograd(Tiling::F2x2),
+        3 if E::HAS_WINOGRAD && has_short_vectors => Method::Winograd(Tiling::F2x2),
         _ => Method::Direct,
     }
-}
-
-/// How exactly sums must be rounded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rounding {
-    /// As fast as possible: 3x3 convolutions by Winograd, whose rounding errors are some times larger. Enough for logits and
-    /// for activations.
-    Fast,
-    /// Direct sums only. A gradient needs them: it jumps where a ReLU's input changes its sign, so that the
-    /// smallest error in an input near 0 shows.
-    Direct,
 }
 
 /// A block, ready to run.
@@ -95,8 +93,6 @@ pub(super) struct Bottleneck<E> {
     pub(super) layer: TargetLayer,
     reduce: Convolution<E>,
     spatial: Convolution<E>,
-    /// The same for stride 1, faster.
-    spatial_by_winograd: Option<Convolution<E>>,
     expand: Convolution<E>,
     shortcut: Option<Convolution<E>>,
 }
@@ -112,37 +108,55 @@ pub(super) struct BlockBuffers<'a, E> {
 }
 
 impl<E: Element> Bottleneck<E> {
-    /// The last block of a stage mostly runs with a stride of 2 at its 3x3, which Winograd cannot do.
+    /// `may_stride`: whether the block's 3x3 may have to run with a stride of 2, which Winograd cannot do.
     pub(super) fn load(
         isa: Isa,
         file: &WeightFile,
         spec: &ModelSpec,
         layer: TargetLayer,
-        is_last_of_stage: bool,
+        may_stride: bool,
     ) -> Result<Self> {
         let layers = BlockLayers::load(file, spec, layer)?;
         let convolution = |layer: &Layer, method| {
             Convolution::new(isa, &layer.weights, Some(layer.norm.clone()), method)
         };
         let direct = |layer: &Layer| convolution(layer, Method::Direct);
-        let fastest = fastest_method::<E>(layer);
-        let is_winograd = fastest != Method::Direct && !is_last_of_stage;
+        let method = if may_stride {
+            Method::Direct
+        } else {
+            fastest_method::<E>(isa, layer)
+        };
         Ok(Self {
             layer,
             reduce: direct(&layers.reduce),
-            spatial: direct(&layers.spatial),
-            spatial_by_winograd: is_winograd.then(|| convolution(&layers.spatial, fastest)),
+            spatial: convolution(&layers.spatial, method),
             expand: direct(&layers.expand),
             shortcut: layers.shortcut.as_ref().map(direct),
         })
     }
 
-    /// Runs the block. The strides of its first 1x1 and of its 3x3 follow from the sizes of the buffers.
+    /// Its 3x3 computed directly; none if it is anyway.
+    pub(super) fn direct_spatial(
+        &self,
+        isa: Isa,
+        file: &WeightFile,
+        spec: &ModelSpec,
+    ) -> Result<Option<Convolution<E>>> {
+        if self.spatial.method() == Method::Direct {
+            return Ok(None);
+        }
+        let layer = BlockLayers::load_spatial(file, spec, self.layer)?;
+        let convolution = Convolution::new(isa, &layer.weights, Some(layer.norm), Method::Direct);
+        Ok(Some(convolution))
+    }
+
+    /// Runs the block, with `direct_spatial` instead of its own 3x3 if there is one. The strides of its first 1x1 and of its 3x3
+    /// follow from the sizes of the buffers.
     pub(super) fn run(
         &self,
         input: &Image<E>,
         buffers: &mut BlockBuffers<'_, E>,
-        rounding: Rounding,
+        direct_spatial: Option<&Convolution<E>>,
         scratch: &mut Scratch,
     ) {
         let BlockBuffers {
@@ -152,10 +166,7 @@ impl<E: Element> Bottleneck<E> {
             output,
         } = buffers;
         self.reduce.run(input, reduced, &Then::RELU, scratch);
-        let convolution = match &self.spatial_by_winograd {
-            Some(fast) if rounding == Rounding::Fast && reduced.size == spatial.size => fast,
-            _ => &self.spatial,
-        };
+        let convolution = direct_spatial.unwrap_or(&self.spatial);
         convolution.run(reduced, spatial, &Then::RELU, scratch);
         let residual = match (&self.shortcut, shortcut) {
             (Some(convolution), Some(shortcut)) => {

@@ -117,6 +117,10 @@ impl<E: Element> Convolution<E> {
         }
     }
 
+    pub(super) fn method(&self) -> Method {
+        self.method
+    }
+
     fn affine(&self) -> Option<(&[f32], &[f32])> {
         let norm = self.norm.as_ref()?;
         Some((&norm.scale, &norm.shift))

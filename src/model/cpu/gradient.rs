@@ -82,7 +82,7 @@ impl TransposedBlock {
         Ok(Self {
             layer,
             expand: transposed(layers.expand, Method::Direct),
-            spatial: transposed(layers.spatial, fastest_method::<f32>(layer)),
+            spatial: transposed(layers.spatial, fastest_method::<f32>(isa, layer)),
             reduce: transposed(layers.reduce, Method::Direct),
             shortcut: layers
                 .shortcut

@@ -49,7 +49,7 @@ use crate::model::{
 };
 use gradient::Backward;
 use kernels::{Element, page_out};
-use network::{Network, Workspace};
+use network::{DirectSpatials, Network, Workspace};
 use pool::Pool;
 
 /// What [`Precision::F16`] needs.
@@ -86,9 +86,10 @@ struct Executor<E> {
     precision: Precision,
     network: Network<E>,
     workspaces: Pool<Workspace<E>>,
-    /// For the backward pass, whose weights are packed when the first gradient is asked for.
+    /// For what is packed when the first gradient is asked for.
     file: Arc<WeightFile>,
-    backward: Mutex<Option<Arc<Backward>>>,
+    direct_spatials: Lazy<DirectSpatials<E>>,
+    backward: Lazy<Backward>,
 }
 
 impl<E: Element> Executor<E> {
@@ -107,21 +108,10 @@ impl<E: Element> Executor<E> {
             network,
             workspaces: Pool::new(),
             file,
-            backward: Mutex::new(None),
+            direct_spatials: Lazy::new(),
+            backward: Lazy::new(),
             spec,
         })
-    }
-
-    /// Threads that come here together wait for one of them to load it.
-    fn backward(&self) -> Result<Arc<Backward>> {
-        let mut slot = self.backward.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(backward) = &*slot {
-            return Ok(Arc::clone(backward));
-        }
-        let backward = Arc::new(Backward::load(self.isa, &self.file, &self.spec)?);
-        release(&self.file);
-        *slot = Some(Arc::clone(&backward));
-        Ok(backward)
     }
 }
 
@@ -146,9 +136,17 @@ impl<E: Element> Classifier for Executor<E> {
     fn forward(&self, input: &ModelInput, layers: &[TargetLayer]) -> Result<Forward> {
         check_input(&self.spec, input)?;
         let head = &self.fully_connected;
+        let direct = if self.network.may_go_back(layers) {
+            let (file, spec) = (&self.file, &self.spec);
+            let load = || self.network.load_direct_spatials(file, spec);
+            Some(self.direct_spatials.get_or_load(file, load)?)
+        } else {
+            None
+        };
+        let direct = direct.as_deref();
         let pass = self.workspaces.with(
             || Workspace::new(self.spec.input_size),
-            |workspace| self.network.forward(input, layers, head, workspace),
+            |workspace| self.network.forward(input, layers, head, direct, workspace),
         );
         let activations = pass.activations.into_iter().collect::<Option<_>>();
         let activations = activations.ok_or_else(|| error("unknown target layer"))?;
@@ -182,9 +180,33 @@ impl<E: Element> Classifier for Executor<E> {
                 "a gradient needs a requested layer and a weight per class",
             ));
         }
-        self.backward()?
+        let load = || Backward::load(self.isa, &self.file, &self.spec);
+        self.backward
+            .get_or_load(&self.file, load)?
             .gradient(&forward.masks, layer, logit_weights, &self.fully_connected)
             .ok_or_else(|| error("the forward pass kept nothing for a gradient at this layer"))
+    }
+}
+
+/// Packed weights that not every run needs.
+#[derive(Debug)]
+struct Lazy<T>(Mutex<Option<Arc<T>>>);
+
+impl<T> Lazy<T> {
+    fn new() -> Self {
+        Self(Mutex::new(None))
+    }
+
+    /// Threads that come here together wait for one of them to load it.
+    fn get_or_load(&self, file: &WeightFile, load: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(loaded) = &*slot {
+            return Ok(Arc::clone(loaded));
+        }
+        let loaded = Arc::new(load()?);
+        release(file);
+        *slot = Some(Arc::clone(&loaded));
+        Ok(loaded)
     }
 }
 

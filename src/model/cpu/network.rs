@@ -3,8 +3,10 @@
 //! The stem and the first block always compute in f32: what is rounded there all later layers see, so that in bf16 these few layers
 //! would make more than half of the logits' error. bf16 here stands for f16 too.
 
-use super::block::{BlockBuffers, Bottleneck, Layer, Rounding};
-use super::convolution::Scratch;
+use std::collections::BTreeMap;
+
+use super::block::{BlockBuffers, Bottleneck, Layer};
+use super::convolution::{Convolution, Scratch};
 use super::gradient::ReluMasks;
 use super::image::Image;
 use super::kernels::{Element, Isa, classify};
@@ -22,6 +24,15 @@ pub(super) struct Network<E> {
     first: Bottleneck<f32>,
     /// The first stage without its first block.
     stages: Vec<Vec<Bottleneck<E>>>,
+}
+
+/// The 3x3 convolutions that otherwise go through Winograd's transform, whose rounding errors are some times larger. That is enough
+/// for logits and for activations, but not for a gradient: it jumps where a ReLU's input changes its sign, so that the smallest error
+/// in an input near 0 shows.
+#[derive(Debug)]
+pub(super) struct DirectSpatials<E> {
+    first: Option<Convolution<f32>>,
+    others: BTreeMap<TargetLayer, Convolution<E>>,
 }
 
 /// All that one pass writes to; one per thread, made once.
@@ -104,23 +115,15 @@ struct Observer<'a> {
     layers: &'a [TargetLayer],
     activations: Vec<Option<Activations>>,
     masks: ReluMasks,
-    rounding: Rounding,
 }
 
 impl<'a> Observer<'a> {
-    /// `last`: the layer behind which no ReLU follows.
-    fn new(isa: Isa, layers: &'a [TargetLayer], last: TargetLayer) -> Self {
-        let needs_gradient = layers.iter().any(|layer| *layer < last);
+    fn new(isa: Isa, layers: &'a [TargetLayer]) -> Self {
         Self {
             isa,
             layers,
             activations: vec![None; layers.len()],
             masks: ReluMasks::default(),
-            rounding: if needs_gradient {
-                Rounding::Direct
-            } else {
-                Rounding::Fast
-            },
         }
     }
 
@@ -164,8 +167,9 @@ impl<E: Element> Network<E> {
             layers
                 .filter(|layer| *layer != TargetLayer::FIRST)
                 .map(|layer| {
-                    let is_last = layer.block + 1 == *blocks;
-                    Bottleneck::load(isa, file, spec, layer, is_last)
+                    // The last block of a stage that another follows mostly computes every second pixel.
+                    let may_stride = layer.block + 1 == *blocks && stage + 1 < spec.blocks.len();
+                    Bottleneck::load(isa, file, spec, layer, may_stride)
                 })
                 .collect()
         });
@@ -183,14 +187,36 @@ impl<E: Element> Network<E> {
         TargetLayer { stage, block }
     }
 
+    /// Whether a pass that is asked for `layers` may be followed by one back: behind the last layer no ReLU follows.
+    pub(super) fn may_go_back(&self, layers: &[TargetLayer]) -> bool {
+        layers.iter().any(|layer| *layer < self.last_layer())
+    }
+
+    /// What [`forward`](Self::forward) needs for a pass that [may be followed by one back](Self::may_go_back).
+    pub(super) fn load_direct_spatials(
+        &self,
+        file: &WeightFile,
+        spec: &ModelSpec,
+    ) -> Result<DirectSpatials<E>> {
+        let mut others = BTreeMap::new();
+        for block in self.stages.iter().flatten() {
+            if let Some(convolution) = block.direct_spatial(self.isa, file, spec)? {
+                others.insert(block.layer, convolution);
+            }
+        }
+        let first = self.first.direct_spatial(self.isa, file, spec)?;
+        Ok(DirectSpatials { first, others })
+    }
+
     pub(super) fn forward(
         &self,
         input: &ModelInput,
         layers: &[TargetLayer],
         head: &FullyConnected,
+        direct: Option<&DirectSpatials<E>>,
         workspace: &mut Workspace<E>,
     ) -> Pass {
-        let mut observer = Observer::new(self.isa, layers, self.last_layer());
+        let mut observer = Observer::new(self.isa, layers);
         let Workspace {
             scratch,
             stem,
@@ -205,13 +231,13 @@ impl<E: Element> Network<E> {
             shortcut: Some(&mut first.shortcut),
             output: &mut first.output,
         };
-        self.first
-            .run(pooled, &mut buffers, observer.rounding, scratch);
+        let direct_first = direct.and_then(|direct| direct.first.as_ref());
+        self.first.run(pooled, &mut buffers, direct_first, scratch);
         observer.see(TargetLayer::FIRST, &buffers);
         first.output.hand_over(entry);
         let mut x = &*entry;
         for (blocks, buffers) in self.stages.iter().zip(stages) {
-            x = run_stage(blocks, x, buffers, &mut observer, scratch);
+            x = run_stage(blocks, x, buffers, direct, &mut observer, scratch);
         }
         Pass {
             logits: self.classify(x, head),
@@ -228,13 +254,20 @@ impl<E: Element> Network<E> {
         head: &FullyConnected,
         workspace: &mut Workspace<E>,
     ) -> Vec<f32> {
-        let mut observer = Observer::new(self.isa, &[], self.last_layer());
+        let mut observer = Observer::new(self.isa, &[]);
         let output = Image::from_activations(output);
         let mut x = &output;
         for (blocks, buffers) in self.stages.iter().zip(&mut workspace.stages) {
             let first = blocks.partition_point(|block| block.layer <= layer);
             let blocks = &blocks[first..];
-            x = run_stage(blocks, x, buffers, &mut observer, &mut workspace.scratch);
+            x = run_stage(
+                blocks,
+                x,
+                buffers,
+                None,
+                &mut observer,
+                &mut workspace.scratch,
+            );
         }
         self.classify(x, head)
     }
@@ -249,6 +282,7 @@ fn run_stage<'a, E: Element>(
     blocks: &[Bottleneck<E>],
     x: &'a Image<E>,
     buffers: &'a mut StageBuffers<E>,
+    direct: Option<&DirectSpatials<E>>,
     observer: &mut Observer<'_>,
     scratch: &mut Scratch,
 ) -> &'a Image<E> {
@@ -262,6 +296,8 @@ fn run_stage<'a, E: Element>(
     let Some((last, others)) = blocks.split_last() else {
         return x;
     };
+    let direct_of =
+        |block: &Bottleneck<E>| direct.and_then(|direct| direct.others.get(&block.layer));
     let mut x = Some(x);
     for block in others {
         let (input, shortcut) = input_and_shortcut(&mut x, &mut *previous);
@@ -271,7 +307,7 @@ fn run_stage<'a, E: Element>(
             shortcut,
             output: &mut *output,
         };
-        block.run(input, &mut buffers, observer.rounding, scratch);
+        block.run(input, &mut buffers, direct_of(block), scratch);
         observer.see(block.layer, &buffers);
         std::mem::swap(&mut output, &mut previous);
     }
@@ -290,7 +326,7 @@ fn run_stage<'a, E: Element>(
             output,
         },
     };
-    last.run(input, &mut buffers, observer.rounding, scratch);
+    last.run(input, &mut buffers, direct_of(last), scratch);
     observer.see(last.layer, &buffers);
     buffers.output
 }
