@@ -75,14 +75,14 @@ impl BlockLayers {
 }
 
 /// The fastest method for the 3x3 of a block with stride 1. The smaller a stage's images, the more of the time goes into fetching
-/// weights, which larger tiles have more of: at 14x14 the small tiles win, and at 7x7 no transform pays, but with AVX2, which
-/// multiplies more slowly.
+/// weights, which larger tiles have more of: at 14x14 the small tiles win, and at 7x7 they pay only with the shorter vectors of AVX2. (Scalar
+/// code, the reference, follows AVX2.)
 pub(super) fn fastest_method<E: Element>(isa: Isa, layer: TargetLayer) -> Method {
-    let has_short_vectors = panel_channels::<E>(isa) == BLOCK;
+    let has_narrow_panels = panel_channels::<E>(isa) == BLOCK;
     match layer.stage {
         0 | 1 if E::HAS_WINOGRAD => Method::Winograd(Tiling::F4x4),
         2 if E::HAS_WINOGRAD => Method::Winograd(Tiling::F2x2),
-        3 if E::HAS_WINOGRAD && has_short_vectors => Method::Winograd(Tiling::F2x2),
+        3 if E::HAS_WINOGRAD && has_narrow_panels => Method::Winograd(Tiling::F2x2),
         _ => Method::Direct,
     }
 }
@@ -135,7 +135,7 @@ impl<E: Element> Bottleneck<E> {
         })
     }
 
-    /// Its 3x3 computed directly; none if it is anyway.
+    /// A direct version of its 3x3; none if it is direct already.
     pub(super) fn direct_spatial(
         &self,
         isa: Isa,

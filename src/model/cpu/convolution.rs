@@ -32,7 +32,7 @@ fn frequency_stride(channels: usize, tiles: usize) -> usize {
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     steps: Vec<usize>,
-    convolve: ConvolveScratch,
+    pub(super) convolve: ConvolveScratch,
     /// Tiles in the frequency domain, before and after the products.
     winograd_input: Buffer<f32>,
     winograd_sums: Buffer<f32>,

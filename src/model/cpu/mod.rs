@@ -86,9 +86,11 @@ struct Executor<E> {
     precision: Precision,
     network: Network<E>,
     workspaces: Pool<Workspace<E>>,
-    /// For what is packed when the first gradient is asked for.
+    /// For what is packed only when it is needed.
     file: Arc<WeightFile>,
+    /// From the first pass for an inner layer on.
     direct_spatials: Lazy<DirectSpatials<E>>,
+    /// From the first gradient on.
     backward: Lazy<Backward>,
 }
 

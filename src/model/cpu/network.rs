@@ -26,9 +26,9 @@ pub(super) struct Network<E> {
     stages: Vec<Vec<Bottleneck<E>>>,
 }
 
-/// The 3x3 convolutions that otherwise go through Winograd's transform, whose rounding errors are some times larger. That is enough
-/// for logits and for activations, but not for a gradient: it jumps where a ReLU's input changes its sign, so that the smallest error
-/// in an input near 0 shows.
+/// Direct versions of the 3x3 convolutions that go through Winograd's transform, for passes that one back may follow. Winograd's
+/// rounding errors are some times larger: small enough for logits and for activations, but a gradient jumps where a ReLU's input
+/// changes its sign, so that the smallest error in an input near 0 shows.
 #[derive(Debug)]
 pub(super) struct DirectSpatials<E> {
     first: Option<Convolution<f32>>,
@@ -208,6 +208,7 @@ impl<E: Element> Network<E> {
         Ok(DirectSpatials { first, others })
     }
 
+    /// `direct`: needed if the pass [may be followed by one back](Self::may_go_back).
     pub(super) fn forward(
         &self,
         input: &ModelInput,
@@ -216,6 +217,7 @@ impl<E: Element> Network<E> {
         direct: Option<&DirectSpatials<E>>,
         workspace: &mut Workspace<E>,
     ) -> Pass {
+        debug_assert!(direct.is_some() || !self.may_go_back(layers));
         let mut observer = Observer::new(self.isa, layers);
         let Workspace {
             scratch,
@@ -224,7 +226,7 @@ impl<E: Element> Network<E> {
             entry,
             stages,
         } = workspace;
-        let pooled = self.stem.run(input, stem);
+        let pooled = self.stem.run(input, stem, scratch);
         let mut buffers = BlockBuffers {
             reduced: &mut first.reduced,
             spatial: &mut first.spatial,

@@ -1,9 +1,8 @@
 //! The first layers: 7x7 convolution with stride 2, ReLU, 3x3 max pooling with stride 2.
 
+use super::convolution::Scratch;
 use super::image::{Buffer, Image};
-use super::kernels::{
-    BLOCK, Convolve, ConvolveScratch, Epilogue, Grid, Isa, MaxPool, convolve, max_pool,
-};
+use super::kernels::{BLOCK, Convolve, Epilogue, Grid, Isa, MaxPool, convolve, max_pool};
 use super::weights::Weights;
 use crate::model::ModelInput;
 use crate::model::weights::BatchNorm;
@@ -31,7 +30,6 @@ pub(super) struct StemBuffers {
     pixels: Buffer<f32>,
     convolved: Image<f32>,
     pooled: Image<f32>,
-    scratch: ConvolveScratch,
 }
 
 impl StemBuffers {
@@ -42,7 +40,6 @@ impl StemBuffers {
             pixels: Buffer::zeros(side * side * INPUT_CHANNELS),
             convolved: Image::new(channels, size / 2),
             pooled: Image::new(channels, size / 4),
-            scratch: ConvolveScratch::default(),
         }
     }
 }
@@ -61,9 +58,11 @@ impl Stem {
         &self,
         input: &ModelInput,
         buffers: &'a mut StemBuffers,
+        scratch: &mut Scratch,
     ) -> &'a Image<f32> {
         let side = input.size + 2 * BORDER;
         let row = side * INPUT_CHANNELS;
+        assert_eq!(input.values.len(), INPUT_CHANNELS * input.size * input.size);
         let mut planes = input.values.chunks_exact(input.size * input.size);
         let mut rows_of_plane = || planes.next().unwrap_or_default().chunks_exact(input.size);
         let channels = rows_of_plane().zip(rows_of_plane()).zip(rows_of_plane());
@@ -102,7 +101,7 @@ impl Stem {
                     floor: 0.0,
                 },
             },
-            &mut buffers.scratch,
+            &mut scratch.convolve,
         );
         let (from, to) = (&buffers.convolved, &mut buffers.pooled);
         max_pool(

@@ -311,7 +311,7 @@ fn check_stem(isa: Isa, size: usize, seed: u64) -> Result<(), TestCaseError> {
     };
     let mut buffers = StemBuffers::new(size, CHANNELS);
     let stem = Stem::new(isa, &weights, norm.clone());
-    let pooled = stem.run(&input, &mut buffers);
+    let pooled = stem.run(&input, &mut buffers, &mut Scratch::default());
 
     let at = |channel: usize, y: isize, x: isize| {
         let inside = 0..size as isize;
@@ -519,6 +519,8 @@ fn large_layers_agree_with_scalar_code() {
         (64, 64, 3, 56, Method::Winograd(Tiling::F4x4)),
         (256, 256, 3, 14, Method::Winograd(Tiling::F2x2)),
         (256, 1024, 1, 14, Method::Direct),
+        (128, 128, 3, 28, Method::Direct),
+        (512, 512, 3, 7, Method::Winograd(Tiling::F2x2)),
     ] {
         let case = Case {
             output,

@@ -89,6 +89,7 @@ fn stem(isa: Isa) -> Workload {
     let shape = [BASE_CHANNELS, 3, WINDOW];
     let stem = Stem::new(isa, &weights(shape), norm(BASE_CHANNELS));
     let mut buffers = StemBuffers::new(SIZE, BASE_CHANNELS);
+    let mut scratch = Scratch::default();
     let input = ModelInput {
         size: SIZE,
         values: (0..3 * SIZE * SIZE)
@@ -99,7 +100,7 @@ fn stem(isa: Isa) -> Workload {
         name: "stem and pooling".to_owned(),
         flop: flop(shape, SIZE / 2),
         run: Box::new(move || {
-            stem.run(&input, &mut buffers);
+            stem.run(&input, &mut buffers, &mut scratch);
         }),
     }
 }

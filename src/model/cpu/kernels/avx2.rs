@@ -29,7 +29,7 @@ macro_rules! f32_lanes {
         type Vector = __m256;
         const LANES: usize = 8;
         // 8 KiB of weights.
-        const WORDS_PER_PASS: usize = 128;
+        const WORDS_PER_STRETCH: usize = 128;
 
         #[inline(always)]
         unsafe fn splat(value: f32) -> __m256 {

@@ -26,7 +26,7 @@ macro_rules! f32_lanes {
     () => {
         type Vector = __m512;
         const LANES: usize = 16;
-        const WORDS_PER_PASS: usize = usize::MAX;
+        const WORDS_PER_STRETCH: usize = usize::MAX;
 
         #[inline(always)]
         unsafe fn splat(value: f32) -> __m512 {

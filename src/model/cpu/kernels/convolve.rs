@@ -1,5 +1,6 @@
 //! Direct convolution over blocked activations; a matrix product is its 1x1 case.
 
+use super::super::image::Buffer;
 use super::element::Element;
 use super::plan::Plan;
 use super::table::Table;
@@ -81,8 +82,8 @@ pub(in crate::model::cpu) struct Convolve<'a, E> {
 pub(in crate::model::cpu) struct ConvolveScratch {
     /// Of the whole image, row by row.
     pixels: Vec<PixelOffsets>,
-    /// Put aside between the passes of a group: `[chunks][pixels][channels of a panel]`.
-    sums: Vec<f32>,
+    /// Put aside between the stretches of a group: `[chunks][pixels][channels of a panel]`.
+    sums: Buffer<f32>,
 }
 
 impl ConvolveScratch {
@@ -97,7 +98,7 @@ impl ConvolveScratch {
                 }));
         }
         if self.sums.len() < sums {
-            self.sums.resize(sums, 0.0);
+            self.sums = Buffer::zeros(sums);
         }
     }
 }
@@ -185,6 +186,7 @@ unsafe fn run<E: Element>(
                 Some(weights) => &weights[panel * weights_per_panel..],
                 None => &call.weights[(panel + 1) % panels * weights_per_panel..],
             };
+            // Pixels, steps and what belongs to them follow in the inner loops.
             let mut tile = Tile {
                 input: call.input.as_ptr(),
                 pixels: &[],
@@ -210,10 +212,11 @@ unsafe fn run<E: Element>(
                 floor: call.epilogue.floor,
             };
             for group in plan.groups(round.clone()) {
-                for pass in plan.passes() {
-                    let (is_first, is_last) = (pass.start == 0, pass.end == call.steps.len());
-                    tile.weights = weights[pass.start * weights_per_step..].as_ptr();
-                    tile.steps = &call.steps[pass];
+                for stretch in plan.stretches() {
+                    let is_first = stretch.start == 0;
+                    let is_last = stretch.end == call.steps.len();
+                    tile.weights = weights[stretch.start * weights_per_step..].as_ptr();
+                    tile.steps = &call.steps[stretch];
                     let prefetched = plan.prefetched_per_word * words_per_step * tile.steps.len();
                     for (index, chunk) in group.clone().enumerate() {
                         tile.pixels = &scratch.pixels[plan.pixels(chunk)];
@@ -231,5 +234,77 @@ unsafe fn run<E: Element>(
                 }
             }
         }
+    }
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use half::bf16;
+
+    use super::*;
+
+    /// A 1x1 convolution of 17 times 20 pixels: more chunks than a group has, in several stretches of unequal length, or in one.
+    fn outputs<E: Element>(table: &Table<E>) -> Vec<E> {
+        const BLOCKS: usize = 19;
+        let (rows, columns) = (17, 20);
+        let plane = rows * columns * BLOCK;
+        let grid = Grid {
+            rows,
+            columns,
+            origin: 0,
+            row_stride: columns * BLOCK,
+            column_stride: BLOCK,
+        };
+        let channels = 2 * table.lanes;
+        let number = |index: usize| E::from_f32((index * 7919 % 1013) as f32 / 500.0 - 1.0);
+        let mut input = Buffer::zeros(BLOCKS * plane);
+        let mut weights = Buffer::zeros(BLOCKS * BLOCK * channels);
+        for buffer in [&mut input, &mut weights] {
+            for (index, value) in buffer.iter_mut().enumerate() {
+                *value = number(index);
+            }
+        }
+        let steps: Vec<usize> = (0..BLOCKS).map(|block| block * plane).collect();
+        let mut output = Buffer::zeros(channels / BLOCK * plane);
+        let mut call = Convolve {
+            input: &input,
+            input_grid: grid,
+            steps: &steps,
+            words_per_step: BLOCK / E::PER_WORD,
+            weights: &weights,
+            upcoming_weights: None,
+            output_channels: channels,
+            output: &mut output,
+            output_grid: grid,
+            output_plane: plane,
+            epilogue: Epilogue::NONE,
+        };
+        // SAFETY: the sizes fit, and the caller has the table of an instruction set of this CPU.
+        unsafe { run(table, &mut call, &mut ConvolveScratch::default()) };
+        output.to_vec()
+    }
+
+    fn check<E: Element + PartialEq>() {
+        for isa in Isa::available() {
+            let Some(table) = E::table(isa) else { continue };
+            let expected = outputs(&Table {
+                words_per_stretch: usize::MAX,
+                ..*table
+            });
+            assert!(expected.iter().any(|value| value.to_f32() != 0.0));
+            for words_per_stretch in [1, 100, 128] {
+                let table = Table {
+                    words_per_stretch,
+                    ..*table
+                };
+                assert!(outputs(&table) == expected, "{isa:?} {words_per_stretch}");
+            }
+        }
+    }
+
+    #[test]
+    fn sums_do_not_depend_on_stretches() {
+        check::<f32>();
+        check::<bf16>();
     }
 }

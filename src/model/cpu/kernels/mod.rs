@@ -4,11 +4,11 @@
 //! convolve.rs  winograd/  pool.rs  mask.rs  classify.rs     safe functions: check the shapes, then call one of
 //!      │           │        │        │          │
 //!      ├───────────┴────────┴────────┴──────────┴──► scalar.rs                plain loops: the reference
-//!      └──► plan.rs, table.rs ──► tile.rs, and the vector code in the files above,
+//!      └──► table.rs ──► tile.rs, and the vector code in the files above,
 //!                        generic over simd.rs (avx2.rs, avx512.rs)
 //! ```
 //!
-//! Activations are *blocked*: `[channels / 16][row][column][16]`, so that a vector holds neighbouring channels of one pixel.
+//! In what order a convolution's tiles come says `plan.rs`. Activations are *blocked*: `[channels / 16][row][column][16]`, so that a vector holds neighbouring channels of one pixel.
 //! This is one of the rooms where `unsafe` is allowed: everything that other modules see is safe.
 #![allow(unsafe_code)]
 // Elsewhere only scalar code runs.

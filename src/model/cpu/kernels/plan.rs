@@ -16,19 +16,19 @@ const SMALL_INPUT_BYTES_FOR_LARGE_PANELS: usize = 832 * 1024;
 const LARGE_PANEL_BYTES: usize = 32 * 1024;
 /// Weights from this size on do not stay in the second-level cache from one round to the next.
 const LARGE_WEIGHT_BYTES: usize = 192 * 1024;
-/// Tiles that a pass does before the next pass begins: enough of them that its weights are worth fetching, and few enough that
-/// the sums put aside meanwhile stay cached.
-const CHUNKS_PER_GROUP: usize = 32;
+/// The most chunks that go over a stretch of steps before the next stretch begins: enough that its weights are worth fetching, and few
+/// enough that the sums put aside meanwhile stay cached.
+const MOST_CHUNKS_PER_GROUP: usize = 32;
 
 /// Rounds of chunks whose input fits into the cache; in a round, panel by panel of output channels; for a panel, group by group of
-/// chunks; for a group, pass by pass over the steps; for a pass, chunk by chunk. A chunk of one panel in one pass is a tile.
+/// chunks; for a group, stretch by stretch of steps; for a stretch, chunk by chunk. A chunk of one panel in one stretch is a tile.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
     chunks: usize,
     chunks_per_round: usize,
     chunks_per_group: usize,
     steps: usize,
-    steps_per_pass: usize,
+    steps_per_stretch: usize,
     /// Pixels in a chunk; the first `larger_chunks` have one more.
     chunk_pixels: usize,
     larger_chunks: usize,
@@ -55,7 +55,13 @@ impl Plan {
         };
         let steps = call.steps.len();
         let words = steps * call.words_per_step;
-        let passes = ((words + table.words_per_pass / 2) / table.words_per_pass).clamp(1, steps);
+        let stretches =
+            ((words + table.words_per_stretch / 2) / table.words_per_stretch).clamp(1, steps);
+        let chunks_per_group = if stretches == 1 {
+            chunks_per_round
+        } else {
+            chunks_per_round.div_ceil(chunks_per_round.div_ceil(MOST_CHUNKS_PER_GROUP))
+        };
         // Large weights come from memory, more slowly than a tile would use them: each tile fetches its share of those that are next.
         let stays_cached = weight_bytes < LARGE_WEIGHT_BYTES && call.upcoming_weights.is_none();
         let prefetched_per_word = if stays_cached {
@@ -66,12 +72,9 @@ impl Plan {
         Self {
             chunks,
             chunks_per_round,
-            chunks_per_group: match passes {
-                1 => chunks,
-                _ => CHUNKS_PER_GROUP,
-            },
+            chunks_per_group,
             steps,
-            steps_per_pass: steps.div_ceil(passes),
+            steps_per_stretch: steps.div_ceil(stretches),
             chunk_pixels: pixels / chunks,
             larger_chunks: pixels % chunks,
             prefetched_per_word,
@@ -88,9 +91,9 @@ impl Plan {
         pieces(round, self.chunks_per_group)
     }
 
-    /// Steps of each pass.
-    pub(super) fn passes(&self) -> impl Iterator<Item = Range<usize>> {
-        pieces(0..self.steps, self.steps_per_pass)
+    /// Steps of each stretch.
+    pub(super) fn stretches(&self) -> impl Iterator<Item = Range<usize>> {
+        pieces(0..self.steps, self.steps_per_stretch)
     }
 
     /// Pixels of a chunk, counted row by row.
@@ -99,9 +102,9 @@ impl Plan {
         first(chunk)..first(chunk + 1)
     }
 
-    /// Chunks whose sums are put aside between two passes.
+    /// Chunks whose sums are put aside between two stretches.
     pub(super) fn chunks_put_aside(&self) -> usize {
-        if self.steps_per_pass < self.steps {
+        if self.steps_per_stretch < self.steps {
             self.chunks_per_group
         } else {
             0
@@ -114,4 +117,37 @@ fn pieces(all: Range<usize>, size: usize) -> impl Iterator<Item = Range<usize>> 
     let end = all.end;
     all.step_by(size)
         .map(move |start| start..(start + size).min(end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_the_whole() {
+        for (all, size) in [(0..10, 3), (4..8, 4), (0..1, 9), (3..3, 2)] {
+            let joined: Vec<_> = pieces(all.clone(), size).flatten().collect();
+            assert_eq!(joined, all.clone().collect::<Vec<_>>());
+            assert!(pieces(all, size).all(|piece| piece.len() <= size));
+        }
+    }
+
+    #[test]
+    fn chunks_are_all_pixels() {
+        let plan = Plan {
+            chunks: 9,
+            chunks_per_round: 4,
+            chunks_per_group: 2,
+            steps: 5,
+            steps_per_stretch: 2,
+            chunk_pixels: 5,
+            larger_chunks: 4,
+            prefetched_per_word: 0,
+        };
+        let chunks = plan.rounds().flat_map(|round| plan.groups(round)).flatten();
+        let pixels: Vec<_> = chunks.flat_map(|chunk| plan.pixels(chunk)).collect();
+        assert_eq!(pixels, (0..49).collect::<Vec<_>>());
+        assert_eq!(plan.stretches().flatten().count(), 5);
+        assert_eq!(plan.chunks_put_aside(), 2);
+    }
 }

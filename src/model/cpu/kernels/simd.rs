@@ -21,7 +21,7 @@ pub(super) trait Simd: Copy {
     const STEPS_PER_SUM: usize;
     /// About how many words a tile goes over at once, so that their weights stay in the first-level cache from one tile to the next;
     /// `usize::MAX`: all of them.
-    const WORDS_PER_PASS: usize;
+    const WORDS_PER_STRETCH: usize;
     /// Values in a vector: 8 or 16.
     const LANES: usize;
 
@@ -41,11 +41,11 @@ pub(super) trait Simd: Copy {
     unsafe fn load_words(from: *const Self::Element) -> Self::Vector;
     /// Asks for a cache line that will be read soon; any address is fine.
     unsafe fn prefetch(from: *const Self::Element);
-    /// An empty sum of what follows `total`, or one that goes on with it.
+    /// What products after `total` are added to: `total` itself, or an empty sum.
     unsafe fn sum_after(total: Self::Vector) -> Self::Sum;
     /// `sum` plus, lane by lane, the dot product of two words.
     unsafe fn dot(sum: Self::Sum, a: Self::Vector, b: Self::Vector) -> Self::Sum;
-    /// The total, after which `sum` was begun, with it.
+    /// `total` together with `sum`, which [`sum_after`](Self::sum_after) it began.
     unsafe fn total(total: Self::Vector, sum: Self::Sum) -> Self::Vector;
 
     /// `a + b`

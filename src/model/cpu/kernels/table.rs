@@ -22,7 +22,7 @@ pub(crate) struct Table<E: 'static> {
     /// f32 values per vector.
     pub(super) lanes: usize,
     /// See [`Simd`](super::simd::Simd).
-    pub(super) words_per_pass: usize,
+    pub(super) words_per_stretch: usize,
     /// Tile functions for 1, 2, ... pixels.
     pub(super) tiles: &'static [TileFunction<E>],
     pub(super) max_pool: unsafe fn(&mut MaxPool<'_, E>),
@@ -89,7 +89,7 @@ macro_rules! table {
 
             pub(super) static TABLE: Table<Stored> = Table {
                 lanes: <$simd as Simd>::LANES,
-                words_per_pass: <$simd as Simd>::WORDS_PER_PASS,
+                words_per_stretch: <$simd as Simd>::WORDS_PER_STRETCH,
                 tiles: &[$(tile::<$pixels>),*],
                 max_pool,
                 positive_mask,

@@ -1,4 +1,4 @@
-//! The microkernel: a few pixels times two vectors of output channels, held in registers over the whole reduction.
+//! The microkernel: a few pixels times two vectors of output channels, whose sums are held in registers.
 
 use std::ops::Range;
 
@@ -17,10 +17,11 @@ pub(super) struct PixelOffsets {
 /// The work of one tile. `P` is the tile function's number of pixels, `L` its number of lanes.
 ///
 /// # Safety
-/// A tile function reads `P` pixels, `input[pixel + step + 0..words_per_step * PER_WORD]` for each pixel's offset and step, weights
+/// `pixels` has `P` entries. A tile function reads `input[pixel + step + 0..words_per_step * PER_WORD]` for each pixel's offset and step, weights
 /// `[steps][words_per_step][2 L]` words, `2 L` scales and shifts, and reads (residual) and writes (output)
-/// `L` elements at each pixel's offset and at `second_vector` behind it; and it reads and writes sums `[P][2][L]`. All of that must be
-/// inside the buffers, and every word of the input aligned to 32 bits.
+/// `L` elements at each pixel's offset and at `second_vector` behind it. With `earlier_sums` it reads `[P][2][L]` f32 there; with
+/// `put_aside` it writes as many there, instead of everything behind the sums. All of that must be inside the buffers, and every word
+/// of the input aligned to 32 bits.
 #[derive(Debug)]
 pub(super) struct Tile<'a, E> {
     pub(super) input: *const E,
@@ -33,9 +34,9 @@ pub(super) struct Tile<'a, E> {
     /// Weights of later tiles, and how many elements of them to ask for with each word.
     pub(super) prefetch: *const E,
     pub(super) prefetched_per_word: usize,
-    /// Sums over the steps of earlier passes, `[P][2][L]`.
+    /// Sums over the steps of earlier stretches, `[P][2][L]`.
     pub(super) earlier_sums: Option<*const f32>,
-    /// Where the sums go if another pass follows, laid out likewise; then there is no output yet.
+    /// Where the sums go if another stretch follows, laid out likewise; then there is no output yet. May be the same place.
     pub(super) put_aside: Option<*mut f32>,
     pub(super) output: *mut E,
     /// From a pixel's first vector of channels to its second.
@@ -115,6 +116,10 @@ unsafe fn accumulate<S: Simd, const P: usize>(tile: &Tile<'_, S::Element>) -> [[
                 }
             }
         }
+        let mut input_offsets = [0; P];
+        for pixel in 0..P {
+            input_offsets[pixel] = tile.pixels.get_unchecked(pixel).input;
+        }
         let mut from = (tile.weights, tile.prefetch);
         for steps in tile.steps.chunks(S::STEPS_PER_SUM) {
             let mut sums = [[S::sum_after(S::splat(0.0)); 2]; P];
@@ -123,7 +128,7 @@ unsafe fn accumulate<S: Simd, const P: usize>(tile: &Tile<'_, S::Element>) -> [[
                     sums[pixel][vector] = S::sum_after(totals[pixel][vector]);
                 }
             }
-            add_steps::<S, P>(tile, steps, &mut from, &mut sums);
+            add_steps::<S, P>(tile, steps, &input_offsets, &mut from, &mut sums);
             for pixel in 0..P {
                 for vector in 0..2 {
                     totals[pixel][vector] = S::total(totals[pixel][vector], sums[pixel][vector]);
@@ -138,11 +143,11 @@ unsafe fn accumulate<S: Simd, const P: usize>(tile: &Tile<'_, S::Element>) -> [[
 ///
 /// # Safety
 /// As [`run`].
-#[allow(clippy::needless_range_loop)]
 #[inline(always)]
 unsafe fn add_steps<S: Simd, const P: usize>(
     tile: &Tile<'_, S::Element>,
     steps: &[usize],
+    input_offsets: &[usize; P],
     from: &mut (*const S::Element, *const S::Element),
     sums: &mut [[S::Sum; 2]; P],
 ) {
@@ -150,10 +155,6 @@ unsafe fn add_steps<S: Simd, const P: usize>(
     unsafe {
         let per_word = S::Element::PER_WORD;
         let (mut weights, mut prefetch) = *from;
-        let mut input_offsets = [0; P];
-        for pixel in 0..P {
-            input_offsets[pixel] = tile.pixels.get_unchecked(pixel).input;
-        }
         for step in steps {
             let input = tile.input.add(*step);
             for word in 0..tile.words_per_step {
@@ -166,8 +167,8 @@ unsafe fn add_steps<S: Simd, const P: usize>(
                 let input = input.wrapping_add(word * per_word);
                 // In halves, so that all of it is unrolled.
                 let vectors = [first, second];
-                add_products::<S, P>(sums, 0..P / 2, vectors, input, &input_offsets);
-                add_products::<S, P>(sums, P / 2..P, vectors, input, &input_offsets);
+                add_products::<S, P>(sums, 0..P / 2, vectors, input, input_offsets);
+                add_products::<S, P>(sums, P / 2..P, vectors, input, input_offsets);
             }
         }
         *from = (weights, prefetch);
