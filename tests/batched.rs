@@ -140,19 +140,23 @@ fn maps_are_those_of_the_reference_whoever_computes_them() {
     }
 }
 
-/// Keras' maps of the photo's class, at all stages.
+/// Maps of the photo's class: Keras', and before the last two stages those of f64, from which Keras' own differ by up to 1.1e-3.
 #[test]
-fn maps_of_all_stages_are_those_of_keras() {
+fn maps_of_all_stages_are_right() {
     let spec = MODEL.spec();
     for photo in PHOTOS {
         let golden = Golden::open(photo);
         let input = golden.input();
-        for name in ["layer4", "layer3", "layer2", "layer1"] {
-            let layer = spec.layer_by_name(name).unwrap();
-            let forward = BATCHED.forward(&input, &[layer]).unwrap();
+        let names = ["layer4", "layer3", "layer2", "layer1"];
+        let layers = names.map(|name| spec.layer_by_name(name).unwrap());
+        let forward = BATCHED.forward(&input, &layers).unwrap();
+        for (name, layer) in names.into_iter().zip(layers) {
             let request = request(layer, &[TargetChoice::Class(golden.class())]);
             let ours = maps(&**BATCHED, "gradcam", &golden, &forward, &request);
-            let expected = golden.f32(&format!("gradcam_logit_raw_{name}"));
+            let expected = match name {
+                "layer3" | "layer2" => Golden::exact_map(photo, name),
+                _ => golden.f32(&format!("gradcam_logit_raw_{name}")),
+            };
             let difference =
                 largest_difference(&normalized(&ours[0].values), &normalized(&expected));
             println!("{photo} {name}: {difference:.2e}");

@@ -11,7 +11,7 @@ def main():
     checks = [line for line in lines if "check" in line]
     failed = [line for line in checks if not line["passed"]]
     for line in lines:
-        if any(key in line for key in ("device", "torch", "error", "unfused")):
+        if any(key in line for key in ("device", "torch", "error", "unfused", "unrecorded")):
             print(" ".join(f"{key}: {value}" for key, value in line.items()))
     print(f"\nchecks against Keras: {len(checks) - len(failed)} of {len(checks)} passed")
     for line in failed:

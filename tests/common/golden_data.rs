@@ -64,6 +64,16 @@ impl Golden {
             .collect()
     }
 
+    /// The raw Grad-CAM map of the photo's class at an inner layer, before anybody rounds.
+    pub fn exact_map(photo: &str, layer: &str) -> Vec<f32> {
+        let bytes = std::fs::read("tests/golden/exact.safetensors").unwrap();
+        let exact = Self {
+            bytes,
+            metadata: HashMap::new(),
+        };
+        exact.f32(&format!("{photo}.{layer}"))
+    }
+
     pub fn u8(&self, name: &str) -> Vec<u8> {
         let file = SafeTensors::deserialize(&self.bytes).unwrap();
         file.tensor(name).unwrap().data().to_vec()

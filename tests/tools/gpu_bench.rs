@@ -20,7 +20,8 @@ use gradcam_video::model::{Classifier, ModelInput, Precision, ranked};
 use serde_json::json;
 
 const PHOTOS: [&str; 4] = ["chelsea", "coffee", "china", "catdog"];
-/// Largest difference from Keras, of logits and of maps that reach from 0 to 1, in f32.
+/// Largest difference from Keras, of logits and of maps that reach from 0 to 1, in f32. Maps at inner layers are held against f64's, from which Keras'
+/// own differ by up to 1.1e-3 (tests/golden/README.md).
 const TOLERANCE: f32 = 1e-3;
 /// Least correlation of a map with Keras', in f16 and bf16.
 const LEAST_CORRELATION: f64 = 0.99;
@@ -94,6 +95,7 @@ fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
                 launch_ms,
                 whole_ms,
                 unfused,
+                unrecorded,
             } = cuda::time_batch(
                 &WEIGHTS,
                 precision,
@@ -113,6 +115,12 @@ fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
                 println!(
                     "{}",
                     json!({ "unfused": unfused, "precision": precision.name(), "batch": batch })
+                );
+            }
+            if let Some(cause) = unrecorded {
+                println!(
+                    "{}",
+                    json!({ "unrecorded": cause, "precision": precision.name(), "batch": batch })
                 );
             }
             of("network and map", compute_ms);
@@ -234,10 +242,10 @@ fn check_photo(model: &dyn Classifier, precision: Precision, photo: &str) -> boo
         let layer = spec.layer_by_name(name).unwrap();
         let forward = model.forward(&input, &[layer]).unwrap();
         let map = explain(&GradCam, model, (&input, &forward), layer, target).values;
-        let expected = golden.f32(&format!("gradcam_logit_raw_{name}"));
+        let expected = Golden::exact_map(photo, name);
         let difference = largest_difference(&normalized(&map), &normalized(&expected));
         report(
-            &format!("{name} map differs by"),
+            &format!("{name} map differs from f64's by"),
             f64::from(difference),
             difference < TOLERANCE,
         );

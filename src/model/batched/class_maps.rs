@@ -59,7 +59,11 @@ impl ClassHead {
     ) -> candle_core::Result<(Tensor, Row)> {
         let (pictures, height, width, channels) = last.dims4()?;
         let cells = last.flatten(1, 2)?.to_dtype(DType::F32)?;
-        let pooled = cells.mean(1)?;
+        // The mean as a product: GPUs are several times faster at these than candle is at sums over any but the last dimension.
+        let area = height * width;
+        let share = Tensor::full(1.0 / area as f32, (1, 1, area), last.device())?;
+        let share = share.broadcast_as((pictures, 1, area))?;
+        let pooled = share.matmul(&cells)?.squeeze(1)?;
         let logits = pooled
             .matmul(&self.weight.t()?)?
             .broadcast_add(&self.bias)?;

@@ -4,6 +4,7 @@ use candle_core::{DType, Device, Tensor};
 
 use super::network::device_error;
 use crate::error::Result;
+use crate::model::spec::TargetLayer;
 use crate::model::weights::WeightFile;
 
 /// One convolution's weights, where the device has them.
@@ -87,8 +88,37 @@ impl Loader<'_> {
     }
 }
 
+/// What the layers make of a batch.
+pub(in crate::model) struct Passed {
+    /// Outputs of the layers that were asked for, in the network's order.
+    pub(in crate::model) kept: Vec<Tensor>,
+    /// Output of the last layer.
+    pub(in crate::model) last: Tensor,
+}
+
+/// All layers of the network, run by the engine that it is given.
+pub(in crate::model) type Layers<'a> =
+    dyn Fn(&dyn Engine, &Tensor) -> candle_core::Result<Passed> + 'a;
+
 /// What runs the layers on a device.
 pub(in crate::model) trait Engine: std::fmt::Debug {
+    /// Runs all layers on these pictures. `kept` names what they keep: an engine that remembers what it launched may launch the same again without asking
+    /// `layers`. [`Passed::last`] must be used up on the device before the next run is launched.
+    ///
+    /// # Errors
+    /// If the device fails.
+    fn run(
+        &self,
+        pictures: &Tensor,
+        kept: &[TargetLayer],
+        layers: &Layers<'_>,
+    ) -> candle_core::Result<Passed>;
+
+    /// The smallest batch, of those that this engine is prepared to run, that holds so many pictures.
+    fn batch_for(&self, pictures: usize) -> usize {
+        pictures
+    }
+
     /// A filter `[out, height, width, in]` in the order that this engine reads.
     ///
     /// # Errors
@@ -113,6 +143,12 @@ pub(in crate::model) trait Engine: std::fmt::Debug {
         0
     }
 
+    /// Why a batch so far was launched kernel by kernel though this engine can launch it as a whole.
+    #[cfg(feature = "cuda")]
+    fn unrecorded(&self) -> Option<String> {
+        None
+    }
+
     /// The largest of every 3x3, two apart, one pixel over the edge; `x` is not negative.
     ///
     /// # Errors
@@ -125,6 +161,15 @@ pub(in crate::model) trait Engine: std::fmt::Debug {
 pub(in crate::model) struct CandleEngine;
 
 impl Engine for CandleEngine {
+    fn run(
+        &self,
+        pictures: &Tensor,
+        _: &[TargetLayer],
+        layers: &Layers<'_>,
+    ) -> candle_core::Result<Passed> {
+        layers(self, pictures)
+    }
+
     fn prepare(&self, filter: &Tensor) -> candle_core::Result<Tensor> {
         let (out, size, _, input) = filter.dims4()?;
         if size == 1 {

@@ -36,6 +36,8 @@ pub(in crate::model) use convolution::CandleEngine;
 pub(in crate::model) use convolution::Convolution;
 #[cfg(feature = "cuda")]
 pub(in crate::model) use convolution::Engine;
+#[cfg(feature = "cudnn")]
+pub(in crate::model) use convolution::{Layers, Passed};
 use gather::Job;
 pub(in crate::model) use gather::Question;
 #[cfg(feature = "cuda")]
@@ -48,8 +50,8 @@ pub(in crate::model) use transfer::{Download, Transfer};
 
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::model::{
-    Activations, Backend, Classifier, Forward, FullyConnected, ModelInput, ModelSpec, Precision,
-    ResNet, TargetLayer, WeightFile, check_input,
+    Activations, Backend, Classifier, Forward, FullyConnected, ModelInput, ModelSpec, ResNet,
+    TargetLayer, WeightFile, check_input,
 };
 
 /// Pictures that may wait for all devices together: as many as a handful of devices' callers with large batches, so that nobody is kept from asking and
@@ -90,8 +92,7 @@ pub(in crate::model) struct Facts {
     pub(in crate::model) spec: ModelSpec,
     pub(in crate::model) fully_connected: FullyConnected,
     pub(in crate::model) backend: Backend,
-    /// Makes the network that computes one picture at a time, without folded weights: gradients, logits from activations on, and in f32 all passes whose
-    /// inner layers are asked for.
+    /// Makes the network that computes one picture at a time, without folded weights: gradients, and logits from activations on.
     pub(in crate::model) single: Box<dyn Fn() -> Result<Box<dyn Classifier>> + Send + Sync>,
 }
 
@@ -221,13 +222,6 @@ impl<P: Clone + Send + 'static> Batched<P> {
         Ok(this)
     }
 
-    /// Whether these layers are asked for in f32 and are not the last: a gradient may follow, which jumps where the input of a ReLU changes its
-    /// sign. With folded weights, whose rounding is another, one of four photos had a map at `layer2` that was off by 1.1e-3.
-    fn is_exact_before_the_end(&self, layers: &[TargetLayer]) -> bool {
-        let last = self.facts.spec.last_layer();
-        self.facts.backend.precision == Precision::F32 && layers.iter().any(|layer| *layer != last)
-    }
-
     fn single<R>(&self, work: impl FnOnce(&dyn Classifier) -> Result<R>) -> Result<R> {
         let mut slot = self.single.lock().unwrap_or_else(PoisonError::into_inner);
         if slot.is_none() {
@@ -315,9 +309,6 @@ impl<P: Clone + Send + 'static> Classifier for Batched<P> {
         if let Some(unknown) = layers.iter().find(|layer| !known.contains(layer)) {
             let message = format!("the network has no layer {}", unknown.torch_name());
             return Err(Error::new(ErrorKind::Compute, message).at_stage(Stage::Model));
-        }
-        if self.is_exact_before_the_end(layers) {
-            return self.single(|network| network.forward(input, layers));
         }
         let is_known = |class: &&usize| **class < spec.labels.len();
         let (reply, answer) = bounded(1);

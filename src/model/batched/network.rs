@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 
 use super::BatchNetwork;
 use super::class_maps::{ClassHead, Row};
-use super::convolution::{CandleEngine, Convolution, Engine, Loader};
+use super::convolution::{CandleEngine, Convolution, Engine, Loader, Passed};
 use super::gather::Question;
 use super::picture::Element;
 use super::transfer::{Download, InPlace, Transfer};
@@ -156,6 +156,12 @@ impl<T: Element> FoldedResNet<T> {
         self.engine.unfused()
     }
 
+    /// Why a batch was launched kernel by kernel though the engine can launch it as a whole.
+    #[cfg(feature = "cuda")]
+    pub(in crate::model) fn unrecorded(&self) -> Option<String> {
+        self.engine.unrecorded()
+    }
+
     /// Everything between the copies, without waiting for it: the outputs of `layers`, and what [`ClassHead::run`] makes of the last one.
     ///
     /// # Errors
@@ -166,27 +172,47 @@ impl<T: Element> FoldedResNet<T> {
         layers: &[TargetLayer],
         wanted: &[&[usize]],
     ) -> candle_core::Result<Computed> {
-        let engine = &*self.engine;
+        let known = self.blocks.iter().map(|(layer, _)| *layer);
+        let layers: Vec<TargetLayer> = known.filter(|layer| layers.contains(layer)).collect();
+        let all = |engine: &dyn Engine, pictures: &Tensor| self.layers(engine, pictures, &layers);
+        let Passed { kept, last } = self.engine.run(pictures, &layers, &all)?;
+        let (output, row) = self.head.run(&last, wanted)?;
+        Ok(Computed {
+            kept: layers.into_iter().zip(kept).collect(),
+            output,
+            row,
+        })
+    }
+
+    /// From the first convolution to the last block.
+    fn layers(
+        &self,
+        engine: &dyn Engine,
+        pictures: &Tensor,
+        kept: &[TargetLayer],
+    ) -> candle_core::Result<Passed> {
         let mut x = engine.convolve(pictures, &self.stem, None, true)?;
         x = engine.max_pool(&x)?;
-        let mut kept = Vec::with_capacity(layers.len());
+        let mut outputs = Vec::with_capacity(kept.len());
         for (layer, block) in &self.blocks {
             x = block.forward(engine, &x)?;
-            if layers.contains(layer) {
-                kept.push((*layer, x.clone()));
+            if kept.contains(layer) {
+                outputs.push(x.clone());
             }
         }
-        let (output, row) = self.head.run(&x, wanted)?;
-        Ok(Computed { kept, output, row })
+        Ok(Passed {
+            kept: outputs,
+            last: x,
+        })
     }
 
     fn run(&mut self, batch: &[&Question<Vec<T>>]) -> candle_core::Result<Running> {
-        let pictures: Vec<&[T]> = batch.iter().map(|asked| &*asked.picture).collect();
+        let mut pictures: Vec<&[T]> = batch.iter().map(|asked| &*asked.picture).collect();
         let layers: Vec<Vec<TargetLayer>> =
             batch.iter().map(|asked| asked.layers.clone()).collect();
         // As many classes for each picture: what fills up is not asked for.
         let most = batch.iter().map(|asked| asked.classes.len()).max();
-        let padded: Vec<Vec<usize>> = batch
+        let mut padded: Vec<Vec<usize>> = batch
             .iter()
             .map(|asked| {
                 let mut classes = asked.classes.clone();
@@ -194,6 +220,13 @@ impl<T: Element> FoldedResNet<T> {
                 classes
             })
             .collect();
+        // The last picture again, as often as the engine likes; nobody collects it.
+        if let (Some(picture), Some(classes)) = (pictures.last(), padded.last()) {
+            let (picture, classes) = (*picture, classes.clone());
+            let size = self.engine.batch_for(batch.len()).max(batch.len());
+            pictures.resize(size, picture);
+            padded.resize(size, classes);
+        }
         let wanted: Vec<&[usize]> = padded.iter().map(Vec::as_slice).collect();
 
         let pictures = self.upload(&pictures)?;
@@ -317,7 +350,85 @@ pub(in crate::model) fn device_error(error: candle_core::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::model::batched::convolution::Layers;
+
+    /// Prepared for batches of four only.
+    #[derive(Debug)]
+    struct InFours;
+
+    impl Engine for InFours {
+        fn run(
+            &self,
+            pictures: &Tensor,
+            _: &[TargetLayer],
+            layers: &Layers<'_>,
+        ) -> candle_core::Result<Passed> {
+            assert_eq!(pictures.dim(0)?, 4);
+            layers(&CandleEngine, pictures)
+        }
+
+        fn batch_for(&self, pictures: usize) -> usize {
+            pictures.next_multiple_of(4)
+        }
+
+        fn prepare(&self, filter: &Tensor) -> candle_core::Result<Tensor> {
+            CandleEngine.prepare(filter)
+        }
+
+        fn convolve(
+            &self,
+            x: &Tensor,
+            convolution: &Convolution,
+            shortcut: Option<&Tensor>,
+            is_rectified: bool,
+        ) -> candle_core::Result<Tensor> {
+            CandleEngine.convolve(x, convolution, shortcut, is_rectified)
+        }
+
+        fn max_pool(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+            CandleEngine.max_pool(x)
+        }
+    }
+
+    #[test]
+    fn what_fills_a_batch_up_is_seen_by_nobody() {
+        let file = WeightFile::open(Path::new("weights/resnet50-keras-f16.safetensors")).unwrap();
+        let mut exact = FoldedResNet::<f32>::load(&file, Parts::on_cpu()).unwrap();
+        let parts = Parts {
+            engine: Box::new(InFours),
+            ..Parts::on_cpu()
+        };
+        let mut filled = FoldedResNet::<f32>::load(&file, parts).unwrap();
+        let layer = exact.blocks.last().unwrap().0;
+        let questions = [40.0, -20.0, 7.0].map(|step| {
+            let picture =
+                (0..3 * exact.input_size.pow(2)).map(|at| (at % 224) as f32 * step / 50.0);
+            let mut question = Question::of(picture.collect());
+            question.layers.push(layer);
+            question
+        });
+        let questions: Vec<_> = questions.iter().collect();
+        let pass = |network: &mut FoldedResNet<f32>| {
+            let running = network.launch(&questions).unwrap();
+            network.collect(running).unwrap()
+        };
+        let (expected, got) = (pass(&mut exact), pass(&mut filled));
+        assert_eq!((expected.len(), got.len()), (3, 3));
+        for (expected, got) in expected.iter().zip(&got) {
+            let differences = expected.logits.iter().zip(&got.logits);
+            let largest = differences.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(largest < 1e-3, "{largest}");
+            let ours = got.activations_of(layer).unwrap();
+            let theirs = expected.activations_of(layer).unwrap();
+            let differences = theirs.values.iter().zip(&ours.values);
+            let largest = differences.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(largest < 1e-3, "{largest}");
+        }
+        assert_ne!(expected[1].logits, expected[2].logits);
+    }
 
     #[test]
     fn memory_that_runs_out_is_told_from_other_failures() {

@@ -1,5 +1,6 @@
 //! Pictures as the first layer of a batched network reads them.
 
+use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 #[cfg(feature = "cuda")]
@@ -13,6 +14,9 @@ pub trait Element: OnDevice + candle_core::WithDType {
 
     /// The nearest value.
     fn rounded(value: f32) -> Self;
+
+    /// The nearest value of each: several at a time where the machine can.
+    fn all_rounded(values: Vec<f32>) -> Vec<Self>;
 }
 
 /// What a type needs so that its values can lie on the device.
@@ -27,6 +31,10 @@ impl Element for f32 {
     fn rounded(value: f32) -> Self {
         value
     }
+
+    fn all_rounded(values: Vec<f32>) -> Vec<Self> {
+        values
+    }
 }
 
 impl Element for f16 {
@@ -34,6 +42,12 @@ impl Element for f16 {
 
     fn rounded(value: f32) -> Self {
         Self::from_f32(value)
+    }
+
+    fn all_rounded(values: Vec<f32>) -> Vec<Self> {
+        let mut rounded = vec![Self::ZERO; values.len()];
+        rounded.convert_from_f32_slice(&values);
+        rounded
     }
 }
 
@@ -43,16 +57,22 @@ impl Element for bf16 {
     fn rounded(value: f32) -> Self {
         Self::from_f32(value)
     }
+
+    fn all_rounded(values: Vec<f32>) -> Vec<Self> {
+        let mut rounded = vec![Self::ZERO; values.len()];
+        rounded.convert_from_f32_slice(&values);
+        rounded
+    }
 }
 
 /// The picture with its channels last, `[size, size, 3]`.
 pub(in crate::model) fn channels_last<T: Element>(input: &ModelInput) -> Vec<T> {
     let pixels = input.size * input.size;
-    let mut values = vec![T::rounded(0.0); 3 * pixels];
+    let mut values = vec![0.0; 3 * pixels];
     for (channel, plane) in input.values.chunks_exact(pixels).enumerate() {
         for (pixel, value) in values.chunks_exact_mut(3).zip(plane) {
-            pixel[channel] = T::rounded(*value);
+            pixel[channel] = *value;
         }
     }
-    values
+    T::all_rounded(values)
 }

@@ -4,7 +4,7 @@
 //! that order for all our shapes, and does without ReLU: there is nothing to choose from, and cuDNN itself picks the kernel for a
 //! shape. Where it has no fused kernel, the parts run one after the other.
 
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
@@ -20,12 +20,13 @@ use cudarc::cudnn::sys::{
     cudnnPoolingMode_t as Pooling, cudnnTensorFormat_t as Format,
 };
 use cudarc::cudnn::{
-    ConvBiasActivationForward, ConvDescriptor, ConvForward, Cudnn, FilterDescriptor,
-    PoolingForward, TensorDescriptor,
+    ActivationDescriptor, ConvBiasActivationForward, ConvDescriptor, ConvForward, Cudnn,
+    FilterDescriptor, PoolingForward, TensorDescriptor,
 };
 use cudarc::driver::{CudaSlice, DevicePtr};
 
-use crate::model::batched::{Convolution, Element, Engine};
+use crate::model::TargetLayer;
+use crate::model::batched::{Convolution, Element, Engine, Layers, Passed};
 
 const ALGORITHM: Algorithm = Algorithm::CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM;
 /// cuDNN tells what a plain convolution needs; a fused one may need more.
@@ -36,9 +37,11 @@ const CHANNELS_LAST: Format = Format::CUDNN_TENSOR_NHWC;
 pub(super) struct CudnnEngine<T> {
     cudnn: Arc<Cudnn>,
     device: CudaDevice,
-    /// Scratch memory of the largest convolution so far.
-    workspace: RefCell<Option<CudaSlice<u8>>>,
+    /// Scratch memory, of which the last is large enough for all convolutions so far. What was recorded goes on using the others.
+    workspaces: RefCell<Vec<CudaSlice<u8>>>,
     plans: RefCell<Plans<T>>,
+    /// None, and ReLU.
+    activations: [ActivationDescriptor<f32>; 2],
 }
 
 impl<T> fmt::Debug for CudnnEngine<T> {
@@ -51,10 +54,19 @@ impl<T> fmt::Debug for CudnnEngine<T> {
 
 impl<T: Element> CudnnEngine<T> {
     pub(super) fn new(device: CudaDevice) -> Result<Self> {
+        let cudnn = Cudnn::new(device.cuda_stream()).map_err(Error::wrap)?;
+        let activation = |mode| {
+            let made = cudnn.create_activation::<f32>(mode, Nan::CUDNN_NOT_PROPAGATE_NAN, 0.0);
+            made.map_err(Error::wrap)
+        };
         Ok(Self {
-            cudnn: Cudnn::new(device.cuda_stream()).map_err(Error::wrap)?,
+            activations: [
+                activation(Activation::CUDNN_ACTIVATION_IDENTITY)?,
+                activation(Activation::CUDNN_ACTIVATION_RELU)?,
+            ],
+            cudnn,
             device,
-            workspace: RefCell::new(None),
+            workspaces: RefCell::default(),
             plans: RefCell::default(),
         })
     }
@@ -119,44 +131,37 @@ impl<T: Element> CudnnEngine<T> {
             y: self.descriptor(shape)?,
             shape,
             is_fused: Cell::new(true),
+            fused_bytes: OnceCell::new(),
+            plain: OnceCell::new(),
         })
     }
 
-    /// Scratch memory of at least this many bytes.
-    fn workspace(&self, bytes: usize) -> Result<RefMut<'_, Option<CudaSlice<u8>>>> {
+    /// Scratch memory of at least this many bytes, the last in the list.
+    fn workspace(&self, bytes: usize) -> Result<RefMut<'_, Vec<CudaSlice<u8>>>> {
         let bytes = bytes.max(LEAST_WORKSPACE);
-        let mut workspace = self.workspace.borrow_mut();
-        if workspace.as_ref().is_none_or(|memory| memory.len() < bytes) {
-            // The old one goes first, so that both need not fit. On a stream, memory is taken back when all work before is done.
-            *workspace = None;
+        let mut workspaces = self.workspaces.borrow_mut();
+        if workspaces.last().is_none_or(|memory| memory.len() < bytes) {
             // SAFETY: cuDNN writes scratch memory before it reads it.
-            *workspace = Some(unsafe { self.device.alloc::<u8>(bytes)? });
+            workspaces.push(unsafe { self.device.alloc::<u8>(bytes)? });
         }
-        Ok(workspace)
+        Ok(workspaces)
     }
 
     /// The convolution, `+ bias`, `+ shortcut`, ReLU, in one kernel.
     fn fused(&self, op: &Fused<'_, T>, x: &CudaSlice<T>) -> Result<CudaSlice<T>> {
         let plan = op.plan;
-        let activation = if op.is_rectified {
-            Activation::CUDNN_ACTIVATION_RELU
-        } else {
-            Activation::CUDNN_ACTIVATION_IDENTITY
-        };
-        let activation = self
-            .cudnn
-            .create_activation::<f32>(activation, Nan::CUDNN_NOT_PROPAGATE_NAN, 0.0)
-            .map_err(Error::wrap)?;
         let forward = ConvBiasActivationForward {
             conv: &plan.convolution,
-            act: &activation,
+            act: &self.activations[usize::from(op.is_rectified)],
             x: &plan.x,
             w: &plan.filter,
             z: &plan.y,
             bias: &plan.bias,
             y: &plan.y,
         };
-        let bytes = forward.get_workspace_size(ALGORITHM).map_err(Error::wrap)?;
+        let bytes = kept(&plan.fused_bytes, || {
+            forward.get_workspace_size(ALGORITHM).map_err(Error::wrap)
+        })?;
         let mut workspace = self.workspace(bytes)?;
         let len = plan.shape.iter().product();
         // SAFETY: the convolution writes every value.
@@ -172,7 +177,7 @@ impl<T: Element> CudnnEngine<T> {
                     unsafe {
                         forward.launch(
                             ALGORITHM,
-                            workspace.as_mut(),
+                            workspace.last_mut(),
                             (T::rounded(1.0), T::rounded(share)),
                             x,
                             weight,
@@ -215,8 +220,11 @@ impl<T: Element> CudnnEngine<T> {
             w: &plan.filter,
             y: &plan.y,
         };
-        let algorithm = forward.pick_algorithm().map_err(Error::wrap)?;
-        let bytes = forward.get_workspace_size(algorithm).map_err(Error::wrap)?;
+        let (algorithm, bytes) = kept(&plan.plain, || {
+            let algorithm = forward.pick_algorithm().map_err(Error::wrap)?;
+            let bytes = forward.get_workspace_size(algorithm);
+            Ok((algorithm, bytes.map_err(Error::wrap)?))
+        })?;
         let mut workspace = self.workspace(bytes)?;
         // SAFETY: the convolution writes every value.
         let mut y = unsafe { self.device.alloc::<T>(plan.shape.iter().product())? };
@@ -225,7 +233,7 @@ impl<T: Element> CudnnEngine<T> {
             unsafe {
                 forward.launch(
                     algorithm,
-                    workspace.as_mut(),
+                    workspace.last_mut(),
                     (T::rounded(1.0), T::rounded(0.0)),
                     x,
                     weight,
@@ -282,10 +290,23 @@ struct Plan<T> {
     shape: [usize; 4],
     /// Whether cuDNN has a fused kernel for it, as far as is known.
     is_fused: Cell<bool>,
+    /// Scratch memory of the fused kernel.
+    fused_bytes: OnceCell<usize>,
+    /// How to run the convolution alone: the algorithm, and its scratch memory.
+    plain: OnceCell<(Algorithm, usize)>,
+}
+
+/// What `ask` said the first time: cuDNN takes longer to answer than to launch.
+fn kept<V: Copy>(cell: &OnceCell<V>, ask: impl FnOnce() -> Result<V>) -> Result<V> {
+    if let Some(value) = cell.get() {
+        return Ok(*value);
+    }
+    let value = ask()?;
+    Ok(*cell.get_or_init(|| value))
 }
 
 /// The tensor's values, which must lie on a GPU one after the other.
-fn with_slice<T: Element, R>(
+pub(super) fn with_slice<T: Element, R>(
     tensor: &Tensor,
     work: impl FnOnce(&CudaSlice<T>) -> Result<R>,
 ) -> Result<R> {
@@ -329,6 +350,15 @@ struct Fused<'a, T> {
     is_rectified: bool,
 }
 
+impl<T> Operation<'_, T> {
+    fn engine(&self) -> &CudnnEngine<T> {
+        match self {
+            Self::Fused(op) | Self::Plain(op) => op.engine,
+            Self::MaxPool(engine) => engine,
+        }
+    }
+}
+
 impl<T: Element> CustomOp1 for Operation<'_, T> {
     fn name(&self) -> &'static str {
         match self {
@@ -351,12 +381,16 @@ impl<T: Element> CustomOp1 for Operation<'_, T> {
             Self::Plain(op) => (op.engine.plain(op, x)?, op.plan.shape),
             Self::MaxPool(engine) => engine.pooling(x, [n, h, w, c])?,
         };
-        let storage = CudaStorage::wrap_cuda_slice(y, storage.device.clone());
+        let storage = CudaStorage::wrap_cuda_slice(y, self.engine().device.clone());
         Ok((storage, Shape::from(&shape)))
     }
 }
 
 impl<T: Element> Engine for CudnnEngine<T> {
+    fn run(&self, pictures: &Tensor, _: &[TargetLayer], layers: &Layers<'_>) -> Result<Passed> {
+        layers(self, pictures)
+    }
+
     fn prepare(&self, filter: &Tensor) -> Result<Tensor> {
         filter.contiguous()
     }

@@ -1,10 +1,13 @@
-//! NVIDIA GPUs through candle: opening them, pinned memory ([`pinned`]), cuDNN's fused convolutions ([`cudnn`]).
+//! NVIDIA GPUs through candle: opening them, pinned memory ([`pinned`]), cuDNN's fused convolutions ([`cudnn`]),
+//! recorded ([`graph`]).
 //!
 //! The network itself is [`batched`](crate::model::batched)'s. One of the rooms in which `unsafe` is allowed.
 #![allow(unsafe_code)]
 
 #[cfg(feature = "cudnn")]
 mod cudnn;
+#[cfg(feature = "cudnn")]
+mod graph;
 mod pinned;
 mod timing;
 
@@ -183,7 +186,7 @@ fn keep_memory(device: &CudaDevice) -> candle_core::Result<()> {
 fn parts<T: Element>(number: usize) -> candle_core::Result<Parts<T>> {
     let device = open(number)?;
     Ok(Parts {
-        engine: engine_of::<T>(&device)?,
+        engine: engine_of::<T>(number, &device)?,
         transfer: Box::new(PinnedTransfer::new(device.clone())),
         device: Device::Cuda(device),
     })
@@ -195,13 +198,17 @@ const ENGINE: &str = "cudnn";
 const ENGINE: &str = "candle";
 
 #[cfg(feature = "cudnn")]
-fn engine_of<T: Element>(device: &CudaDevice) -> candle_core::Result<Box<dyn Engine>> {
-    Ok(Box::new(cudnn::CudnnEngine::<T>::new(device.clone())?))
+fn engine_of<T: Element>(
+    number: usize,
+    device: &CudaDevice,
+) -> candle_core::Result<Box<dyn Engine>> {
+    let engine = graph::GraphEngine::<T>::new(device.clone(), open(number)?)?;
+    Ok(Box::new(engine))
 }
 
 /// Candle's kernels take any type.
 #[cfg(not(feature = "cudnn"))]
 #[allow(clippy::extra_unused_type_parameters, clippy::unnecessary_wraps)]
-fn engine_of<T>(_: &CudaDevice) -> candle_core::Result<Box<dyn Engine>> {
+fn engine_of<T>(_: usize, _: &CudaDevice) -> candle_core::Result<Box<dyn Engine>> {
     Ok(Box::new(crate::model::batched::CandleEngine))
 }

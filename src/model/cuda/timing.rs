@@ -18,7 +18,7 @@ use crate::model::{ModelInput, Precision, WeightFile};
 const WARM_UP: usize = 10;
 
 /// Medians over batches, in milliseconds.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct BatchTime {
     /// Network and class activation maps, the pictures on the GPU already, between two events of the GPU.
     pub compute_ms: f64,
@@ -28,6 +28,8 @@ pub struct BatchTime {
     pub whole_ms: f64,
     /// Convolutions for which cuDNN has no fused kernel, of 53.
     pub unfused: usize,
+    /// Why the batch was launched kernel by kernel, if it was, though cuDNN's can be launched as a whole.
+    pub unrecorded: Option<String>,
 }
 
 /// Times `rounds` batches of `input` on a GPU.
@@ -108,6 +110,7 @@ fn time_as<T: Element>(
         launch_ms,
         whole_ms: median(whole),
         unfused: network.unfused(),
+        unrecorded: network.unrecorded(),
     })
 }
 
