@@ -50,6 +50,7 @@
 
 mod cancel;
 mod describe;
+mod drawing;
 pub(crate) mod failure;
 #[cfg(feature = "video")]
 pub mod live;

@@ -1,7 +1,7 @@
 //! The offline pipeline: every frame of a source, explained, drawn and written in order.
 //!
-//! One decode thread, N workers that each take one frame from preprocessing to its raw map, and the caller's thread, which brings
-//! frames back into order, normalises, draws and encodes.
+//! One decode thread; N workers that each take one frame from preprocessing to its raw map; a thread that brings frames back into order and
+//! normalises; threads that draw; and the caller's thread, which encodes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -15,6 +15,7 @@ use crate::frame::Frame;
 use crate::model::Classifier;
 use crate::pipeline::CancelToken;
 use crate::pipeline::describe::Describer;
+use crate::pipeline::drawing::{Draw, Drawing, Encode, draw_threads};
 use crate::pipeline::failure::FirstFailure;
 use crate::pipeline::ordered::{Chooser, InputFacts, Ordered};
 use crate::pipeline::redraw::{RecordsFit, Redraw};
@@ -195,22 +196,52 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
     } else {
         SPARE_FRAMES_IN_FLIGHT
     };
-    let in_flight = workers + spare;
+    let draw_threads = draw_threads();
+    let in_flight = workers + spare + (draw_threads - 1);
     let (permit_return, permits) = bounded::<()>(in_flight);
     for _ in 0..in_flight {
         let _ = permit_return.try_send(());
     }
     let (to_workers, frames) = bounded::<Frame>(in_flight);
     let (to_ordered, explained) = bounded::<Explained>(in_flight);
+    let (to_draw, drawings) = bounded::<Drawing>(in_flight);
+    let (to_encode, drawn) = bounded::<Drawing>(in_flight);
     let (end_sender, end) = bounded::<SourceEnd>(1);
 
     let failure = FirstFailure::new();
     let frames_in = AtomicU64::new(0);
     let mut times = StageTimes::default();
-    let outcome = thread::scope(|scope| {
+    let map_in_frame = options.resize.map_in_frame(input.shape, input.model_size);
+    let mut ordered = Ordered {
+        input,
+        chooser: explaining.as_ref().map(|explaining| Chooser {
+            asked: Asked {
+                explaining,
+                reporter,
+                cancel,
+            },
+            describer: Describer {
+                explaining,
+                resize: options.resize,
+                input,
+            },
+            hold: Hold::new(explaining.hold),
+            last: None,
+        }),
+        temporal: Temporal::new(options.normalize.clone(), options.smooth),
+        records,
+        no_positive_evidence: 0,
+    };
+    let mut encode = Encode {
+        sink,
+        reporter,
+        estimated_frames: input.estimated_frames,
+        frames_out: 0,
+    };
+    thread::scope(|scope| {
         let (options, failure, frames_in) = (&options, &failure, &frames_in);
         let explaining = explaining.as_ref();
-        let mut threads = Vec::with_capacity(workers + 1);
+        let mut threads = Vec::with_capacity(workers + draw_threads + 2);
         let decode = move || {
             let mut times = StageTimes::default();
             decode(
@@ -256,69 +287,56 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
         }
         drop((frames, to_ordered));
 
-        let mut ordered = Ordered {
-            input,
-            chooser: explaining.map(|explaining| Chooser {
-                asked: Asked {
-                    explaining,
-                    reporter,
-                    cancel,
-                },
-                describer: Describer {
-                    explaining,
-                    resize: options.resize,
-                    input,
-                },
-                hold: Hold::new(explaining.hold),
-                last: None,
-            }),
-            temporal: Temporal::new(options.normalize.clone(), options.smooth),
-            map_in_frame: options.resize.map_in_frame(input.shape, input.model_size),
-            renderer,
-            sink,
-            records,
-            frames_out: 0,
-            no_positive_evidence: 0,
+        let order = {
+            let to_draw = to_draw.clone();
+            let ordered = &mut ordered;
+            move || {
+                let mut times = StageTimes::default();
+                ordered.run(&explained, &to_draw, &mut times, failure);
+                times
+            }
         };
-        let mut ordered_times = StageTimes::default();
-        failure.catch("ordered", || {
-            ordered.run(
-                &explained,
-                &permit_return,
-                &mut ordered_times,
-                failure,
-                reporter,
-            );
+        threads.push(spawn(scope, "ordered", failure, order));
+        for number in 0..draw_threads {
+            let (drawings, to_encode) = (drawings.clone(), to_encode.clone());
+            let draw = Draw {
+                renderer: renderer.clone(),
+                map_in_frame,
+            };
+            let work = move || {
+                let mut times = StageTimes::default();
+                draw.run(&drawings, &to_encode, &mut times, failure);
+                times
+            };
+            threads.push(spawn(scope, &format!("draw-{number}"), failure, work));
+        }
+        drop((to_draw, drawings, to_encode));
+
+        failure.catch("encode", || {
+            encode.run(&drawn, &permit_return, &mut times, failure);
         });
-        drop((explained, permit_return));
-        times += ordered_times;
+        drop((drawn, permit_return));
         for handle in threads.into_iter().flatten() {
             if let Ok(Some(stage_times)) = handle.join() {
                 times += stage_times;
             }
         }
-        if cancel.is_cancelled() && ordered.frames_out == 0 {
-            // An output without frames must not take the place of anything.
-            let message = "interrupted before the first frame was written";
-            failure.record(Error::new(ErrorKind::Cancelled, message));
-        }
-        (!failure.has_failed()).then(|| {
-            times
-                .encode
-                .measure(|| ordered.finish(end.try_recv().unwrap_or_default()))
-        })
     });
-    let finished = match (failure.into_error(), outcome) {
-        (Some(error), _) => return Err(error),
-        (None, Some(finished)) => finished?,
-        (None, None) => {
-            return Err(Error::new(
-                ErrorKind::Internal,
-                "a run ended without an outcome",
-            ));
-        }
-    };
-    times.encode.cpu_ms += finished.encoder_threads_cpu_ms;
+    if cancel.is_cancelled() && encode.frames_out == 0 {
+        // An output without frames must not take the place of anything.
+        let message = "interrupted before the first frame was written";
+        failure.record(Error::new(ErrorKind::Cancelled, message));
+    }
+    if let Some(error) = failure.into_error() {
+        return Err(error);
+    }
+    let ordered = ordered.finish()?;
+    let mut end = end.try_recv().unwrap_or_default();
+    let mut damage = std::mem::take(&mut end.damage);
+    let notices = std::mem::take(&mut end.notices);
+    let written = times.encode.measure(|| encode.finish(end))?;
+    damage.bad_packets += written.bad_packets;
+    times.encode.cpu_ms += written.encoder_threads_cpu_ms;
 
     let (wall_s, cpu_s) = (
         wall_start.elapsed().as_secs_f64(),
@@ -326,24 +344,24 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
     );
     Ok(Summary {
         frames_in: frames_in.load(Ordering::Relaxed),
-        frames_out: finished.frames_written,
-        decode_errors: finished.damage.count(),
-        damage: finished.damage,
-        notices: finished.notices,
+        frames_out: written.frames,
+        decode_errors: damage.count(),
+        damage,
+        notices,
         wall_s,
-        fps: finished.frames_written as f64 / wall_s,
+        fps: written.frames as f64 / wall_s,
         cpu_s,
-        cpu_ms_per_frame: cpu_s * 1e3 / finished.frames_written.max(1) as f64,
+        cpu_ms_per_frame: cpu_s * 1e3 / written.frames.max(1) as f64,
         peak_rss_mb: peak_rss_mb(),
         stages: times,
         precision: backend.as_ref().map(|backend| backend.precision.name()),
         isa: backend.as_ref().map(|backend| backend.isa),
         device: backend.map(|backend| backend.device),
-        flicker: finished.flicker,
-        no_positive_evidence: finished.no_positive_evidence,
+        flicker: ordered.flicker,
+        no_positive_evidence: ordered.no_positive_evidence,
         was_cancelled: cancel.is_cancelled(),
         records_fit: redraw.as_ref().map_or(RecordsFit::Whole, Redraw::fit),
-        last: finished.last,
+        last: ordered.last,
     })
 }
 

@@ -1,19 +1,18 @@
-//! The ordered thread: frames back in order, normalised, drawn, recorded, encoded.
+//! The ordered thread: frames back in order, normalised, recorded; all that depends on the frames before.
 
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::explain::{Explanation, Request, TargetChoice};
-use crate::frame::{FrameShape, Orientation, RectInFrame, TimeBase};
+use crate::frame::{FrameShape, Orientation, TimeBase};
 use crate::pipeline::describe::{Describer, label};
+use crate::pipeline::drawing::Drawing;
 use crate::pipeline::failure::FirstFailure;
 use crate::pipeline::reorder::Reorder;
-use crate::pipeline::report::{Progress, Reporter, StageTimes};
+use crate::pipeline::report::StageTimes;
 use crate::pipeline::worker::{Asked, Content, Explained, Made};
 use crate::records::{Flag, Record, RecordsWriter};
-use crate::render::{Panel, Renderer};
-use crate::sink::FrameSink;
-use crate::source::{Damage, SourceEnd};
+use crate::render::Panel;
 use crate::temporal::{Hold, Temporal};
 
 /// What all stages need to know of the input.
@@ -33,60 +32,48 @@ pub(super) struct Ordered<'a> {
     /// For frames that are explained in this run.
     pub(super) chooser: Option<Chooser<'a>>,
     pub(super) temporal: Temporal,
-    pub(super) map_in_frame: RectInFrame,
-    pub(super) renderer: Option<Renderer>,
-    pub(super) sink: Box<dyn FrameSink>,
     pub(super) records: Option<RecordsWriter>,
-    pub(super) frames_out: u64,
     pub(super) no_positive_evidence: u64,
 }
 
 /// The ordered thread's account.
 pub(super) struct Finished {
-    pub(super) frames_written: u64,
-    pub(super) encoder_threads_cpu_ms: f64,
-    pub(super) damage: Damage,
-    pub(super) notices: Vec<String>,
     pub(super) no_positive_evidence: u64,
     pub(super) flicker: Option<f64>,
     pub(super) last: Option<Explanation>,
 }
 
 impl Ordered<'_> {
-    /// Works until all frames are written or any thread has failed.
+    /// Works until all frames have come by or any thread has failed.
     pub(super) fn run(
         &mut self,
         explained: &Receiver<Explained>,
-        permit_return: &Sender<()>,
+        to_draw: &Sender<Drawing>,
         times: &mut StageTimes,
         failure: &FirstFailure,
-        reporter: &dyn Reporter,
     ) {
         let mut reorder = Reorder::new();
-        while let Some(item) = times.render.wait(|| failure.receive(explained)) {
+        while let Some(item) = failure.receive(explained) {
             reorder.insert(item.frame.index, item);
             while let Some(item) = reorder.pop() {
                 let index = item.frame.index;
-                let top_class = match self.finish_frame(item, times) {
-                    Ok(top_class) => top_class,
+                let drawing = match self.arrange(item, times) {
+                    Ok(drawing) => drawing,
                     // A class that is held must be explained anew, and the run is to stop.
                     Err(error) if error.kind() == ErrorKind::Cancelled => return,
                     Err(error) => return failure.record(error.at_frame(index)),
                 };
-                let _ = permit_return.try_send(());
-                reporter.frame_done(Progress {
-                    frames_done: self.frames_out,
-                    estimated_frames: self.input.estimated_frames,
-                    top_class: &top_class,
-                });
+                if to_draw.send(drawing).is_err() {
+                    return;
+                }
             }
         }
     }
 
-    /// Returns the name of the frame's top class.
-    fn finish_frame(&mut self, item: Explained, times: &mut StageTimes) -> Result<String> {
+    /// Decides what is drawn on a frame, and records it.
+    fn arrange(&mut self, item: Explained, times: &mut StageTimes) -> Result<Drawing> {
         let Explained {
-            mut frame,
+            frame,
             thumbnail,
             content,
         } = item;
@@ -121,43 +108,29 @@ impl Ordered<'_> {
                 label: label(record),
             })
             .collect();
-        if let Some(renderer) = &mut self.renderer {
-            frame.picture = times
-                .render
-                .measure(|| renderer.render(frame.picture, &panels, self.map_in_frame))?;
-        }
         if let Some(records) = &mut self.records {
             for record in &shown {
                 records.write(record)?;
             }
         }
-        times
-            .encode
-            .measure(|| self.sink.write(frame))
-            .map_err(|error| error.at_stage(Stage::Encode))?;
-        self.frames_out += 1;
         let first = shown.into_iter().next();
-        Ok(first.map_or_else(String::new, |mut record| {
+        let top_class = first.map_or_else(String::new, |mut record| {
             let top = (!record.top.is_empty()).then(|| record.top.swap_remove(0).label);
             top.unwrap_or(record.target.label)
-        }))
+        });
+        Ok(Drawing {
+            frame,
+            panels,
+            top_class,
+        })
     }
 
-    /// Closes records and output, which then has its final name.
-    pub(super) fn finish(self, mut end: SourceEnd) -> Result<Finished> {
-        let mut damage = std::mem::take(&mut end.damage);
-        let notices = std::mem::take(&mut end.notices);
+    /// Closes the records.
+    pub(super) fn finish(self) -> Result<Finished> {
         if let Some(mut records) = self.records {
             records.finish()?;
         }
-        let written = self.sink.finish(end);
-        let written = written.map_err(|error| error.at_stage(Stage::Encode))?;
-        damage.bad_packets += written.bad_packets;
         Ok(Finished {
-            frames_written: written.frames,
-            encoder_threads_cpu_ms: written.encoder_threads_cpu_ms,
-            damage,
-            notices,
             no_positive_evidence: self.no_positive_evidence,
             flicker: self.temporal.flicker(),
             last: self.chooser.and_then(|chooser| chooser.last),

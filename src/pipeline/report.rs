@@ -19,7 +19,7 @@ pub struct Progress<'a> {
     pub top_class: &'a str,
 }
 
-/// Hears of progress. Called on the ordered thread after every frame, so it must be quick.
+/// Hears of progress. Called on the thread that encodes after every frame, so it must be quick.
 pub trait Reporter: Send + Sync {
     /// One more frame was written.
     fn frame_done(&self, progress: Progress<'_>);
@@ -55,7 +55,7 @@ impl AddAssign for StageTime {
 }
 
 /// Time per stage. A worker that waits for a frame counts under `preprocess`, one that waits to hand on under `explain`;
-/// the ordered thread's wait for the next frame counts under `render`.
+/// a thread that waits for a frame to draw counts under `render`, the one that waits for a drawn frame under `encode`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct StageTimes {
     /// Reading and decoding.

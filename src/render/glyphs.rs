@@ -16,7 +16,7 @@ pub(super) enum Weight {
 }
 
 /// DejaVu Sans at one size.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct GlyphCache {
     regular: PxScaleFont<FontRef<'static>>,
     bold: PxScaleFont<FontRef<'static>>,
@@ -24,7 +24,7 @@ pub(super) struct GlyphCache {
 }
 
 /// Coverage (0..=255) of one glyph whose pen stands at a whole pixel.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Bitmap {
     left: i32,
     /// Relative to the baseline; negative is above.

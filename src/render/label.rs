@@ -23,7 +23,7 @@ pub struct LabelLine {
 }
 
 /// Draws labels into pictures whose upright height is known.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct LabelPainter {
     glyphs: GlyphCache,
     metrics: Metrics,
@@ -31,7 +31,7 @@ pub struct LabelPainter {
 }
 
 /// The stencil of the last label, and everything it depends on.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Cached {
     lines: Vec<LabelLine>,
     size: (usize, usize),

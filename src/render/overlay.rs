@@ -16,7 +16,7 @@ const ONE: u32 = 1 << FRACTION_BITS;
 
 /// Blends heatmaps into pictures of one format. Holds tables and scratch rows, so that drawing allocates nothing
 /// that grows with the picture.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Overlay {
     chroma_shift: (u8, u8),
     blends: [BlendTable; 3],
@@ -116,7 +116,7 @@ fn mix_map_rows(map: &NormalizedHeatmap, position: f32, mixed: &mut Vec<f32>) {
 }
 
 /// Blending by table: `(sample * keep + add) >> 16`, where `add` holds colour, weight and rounding.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct BlendTable([BlendEntry; 256]);
 
 #[derive(Debug, Clone, Copy)]

@@ -66,7 +66,7 @@ struct Ramp {
 }
 
 /// The covered samples of an axis, cut into ramps: computed once per plane, used for each of its rows.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Ramps(Vec<Ramp>);
 
 impl Ramps {

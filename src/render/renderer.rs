@@ -61,8 +61,8 @@ impl Default for RenderOptions {
     }
 }
 
-/// Draws the frames of one stream.
-#[derive(Debug)]
+/// Draws the frames of one stream, each whatever was drawn before.
+#[derive(Debug, Clone)]
 pub struct Renderer {
     style: DrawStyle,
     layout: Layout,

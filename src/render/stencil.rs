@@ -30,13 +30,13 @@ impl Coverage {
 }
 
 /// Coverages at the resolution of each plane, at a fixed place in pictures of a fixed format.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Stencil {
     planes: [PlaneStencil; 3],
 }
 
 /// The part of a stencil that belongs to one plane; row-major.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct PlaneStencil {
     left: usize,
     top: usize,
