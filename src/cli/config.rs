@@ -480,7 +480,7 @@ pub(super) fn with_encoder_threads(options: &EncodeOptions, shape: PictureShape)
     /// Up to 720p the encoder takes less than half as long as all else.
     const SMALL_PIXELS: usize = 1280 * 720;
     /// More gain little at the sizes that videos have.
-    const MOST: usize = 8;
+    const MOST: usize = 16;
     let is_small = shape.width * shape.height <= SMALL_PIXELS;
     let threads = match all_cores() {
         // With `--frag` a crash loses at most a second: more threads would hold more of it.

@@ -351,7 +351,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let output = OutputSpec::Path(folder.path().join("o.mkv"));
         for codec in ["libx264", "libx265", "libvpx-vp9", "libaom-av1", "ffv1"] {
-            for threads in [1, 3, 8] {
+            for threads in [1, 3, 16] {
                 let options = EncodeOptions {
                     codec: Some(codec.to_owned()),
                     threads,

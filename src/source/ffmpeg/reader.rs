@@ -22,7 +22,8 @@ use crate::ffmpeg_ffi::{discard_stream, is_read_whole, limit_pixels, may_jump, s
 use crate::pipeline::CancelToken;
 use crate::source::Damage;
 
-/// Decoder threads. The workers keep every core busy already; more threads would only hold more frames.
+/// Decoder threads. The workers keep every core busy already; with a GPU and 16 cores, four threads bring a tenth more speed at 1080p, but of a truncated file
+/// FFmpeg then loses frames that it could decode.
 const DECODER_THREADS: usize = 1;
 /// What is expected next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
