@@ -64,6 +64,7 @@ mod whole_video;
 pub(crate) mod worker;
 
 pub use cancel::CancelToken;
+pub use drawing::draw_threads;
 #[cfg(feature = "audit")]
 pub(crate) use offline::spawn;
 pub use offline::{Explaining, Job, Maps, Options, run};

@@ -196,7 +196,7 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
     } else {
         SPARE_FRAMES_IN_FLIGHT
     };
-    let draw_threads = draw_threads();
+    let draw_threads = if is_large { 1 } else { draw_threads() };
     let in_flight = workers + spare + (draw_threads - 1);
     let (permit_return, permits) = bounded::<()>(in_flight);
     for _ in 0..in_flight {

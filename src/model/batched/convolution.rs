@@ -103,7 +103,8 @@ pub(in crate::model) type Layers<'a> =
 /// What runs the layers on a device.
 pub(in crate::model) trait Engine: std::fmt::Debug {
     /// Runs all layers on these pictures. `kept` names what they keep: an engine that remembers what it launched may launch the same again without asking
-    /// `layers`. [`Passed::last`] must be used up on the device before the next run is launched.
+    /// `layers`. So these are the same in all runs, and their weights outlive the engine. What is done with [`Passed::last`] must be launched before the
+    /// next run is.
     ///
     /// # Errors
     /// If the device fails.

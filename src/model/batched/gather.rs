@@ -22,11 +22,11 @@ pub(in crate::model) struct Question<P> {
 }
 
 impl<P> Question<P> {
-    /// The logits, and the maps of the most probable classes.
-    pub(in crate::model) fn of(picture: P) -> Self {
+    /// What Grad-CAM at a layer asks: the logits, the maps of the most probable classes, and the layer.
+    pub(in crate::model) fn of(picture: P, layer: TargetLayer) -> Self {
         Self {
             picture,
-            layers: Vec::new(),
+            layers: vec![layer],
             classes: Vec::new(),
         }
     }

@@ -42,6 +42,8 @@ use gather::Job;
 pub(in crate::model) use gather::Question;
 #[cfg(feature = "cuda")]
 pub(in crate::model) use network::device_error;
+#[cfg(feature = "cudnn")]
+pub(in crate::model) use network::is_out_of_memory;
 pub(in crate::model) use network::{FoldedResNet, Parts};
 pub use picture::Element;
 pub(in crate::model) use picture::channels_last;
@@ -186,7 +188,7 @@ impl<P: Clone + Send + 'static> Batched<P> {
         N: BatchNetwork<Picture = P> + 'static,
     {
         let (jobs, queue) = bounded(QUEUE);
-        let input_size = facts.spec.input_size;
+        let (input_size, last) = (facts.spec.input_size, facts.spec.last_layer());
         let mut this = Self {
             facts,
             to_device,
@@ -199,13 +201,14 @@ impl<P: Clone + Send + 'static> Batched<P> {
             let (ready, is_ready) = bounded(1);
             let (queue, batch) = (queue.clone(), Arc::new(AtomicUsize::new(1)));
             let limit = Arc::clone(&batch);
-            let picture = move || {
-                to_device(&ModelInput {
+            let question = move || {
+                let picture = to_device(&ModelInput {
                     size: input_size,
                     values: vec![0.0; 3 * input_size * input_size],
-                })
+                });
+                Question::of(picture, last)
             };
-            let work = move || device_thread(make, &queue, &limit, (size, &picture), &ready);
+            let work = move || device_thread(make, &queue, &limit, (size, &question), &ready);
             let name = format!("device-{number}");
             let thread = Builder::new().name(name.clone()).spawn(work);
             let thread = thread.map_err(|error| {
@@ -236,13 +239,13 @@ fn device_thread<N: BatchNetwork>(
     make: Make<N>,
     queue: &Receiver<Job<N::Picture>>,
     limit: &Arc<AtomicUsize>,
-    (size, picture): (BatchSize, &dyn Fn() -> N::Picture),
+    (size, question): (BatchSize, &dyn Fn() -> Question<N::Picture>),
     ready: &Sender<Result<()>>,
 ) {
     let prepared = make().and_then(|mut network| {
         let batch = match size.most {
             Some(most) => most.max(1),
-            None => probe::best_batch(&mut network, &picture(), size.latency)?,
+            None => probe::best_batch(&mut network, &question(), size.latency)?,
         };
         limit.store(batch, Ordering::Relaxed);
         Ok(network)

@@ -87,6 +87,7 @@ impl Bottleneck {
 /// The network on one device, for the thread that it belongs to.
 pub(in crate::model) struct FoldedResNet<T> {
     input_size: usize,
+    /// Before the weights, which what it has recorded reads: fields are dropped in this order.
     engine: Box<dyn Engine>,
     transfer: Box<dyn Transfer<T>>,
     stem: Convolution,
@@ -148,6 +149,14 @@ impl<T: Element> FoldedResNet<T> {
         let size = self.input_size;
         self.transfer
             .upload(pictures, [pictures.len(), size, size, 3])
+    }
+
+    /// The last block.
+    #[cfg(feature = "cuda")]
+    pub(in crate::model) fn last_layer(&self) -> TargetLayer {
+        self.blocks
+            .last()
+            .map_or(TargetLayer::FIRST, |(layer, _)| *layer)
     }
 
     /// Convolutions for which the engine has no fused kernel.
@@ -335,10 +344,15 @@ const OUT_OF_MEMORY: [&str; 4] = [
     "ALLOCATION_FAILED",
 ];
 
+/// Whether a smaller batch may do where this was said.
+pub(in crate::model) fn is_out_of_memory(said: &str) -> bool {
+    OUT_OF_MEMORY.iter().any(|words| said.contains(words))
+}
+
 /// A candle error with the kind that tells whether a smaller batch may help.
 pub(in crate::model) fn device_error(error: candle_core::Error) -> Error {
     let text = error.to_string();
-    let kind = if OUT_OF_MEMORY.iter().any(|words| text.contains(words)) {
+    let kind = if is_out_of_memory(&text) {
         ErrorKind::OutOfMemory
     } else {
         ErrorKind::Compute
@@ -406,8 +420,9 @@ mod tests {
         let questions = [40.0, -20.0, 7.0].map(|step| {
             let picture =
                 (0..3 * exact.input_size.pow(2)).map(|at| (at % 224) as f32 * step / 50.0);
-            let mut question = Question::of(picture.collect());
-            question.layers.push(layer);
+            let mut question = Question::of(picture.collect(), layer);
+            // One class for some, none for others.
+            question.classes.extend((step > 0.0).then_some(700));
             question
         });
         let questions: Vec<_> = questions.iter().collect();
@@ -419,6 +434,12 @@ mod tests {
         assert_eq!((expected.len(), got.len()), (3, 3));
         for (expected, got) in expected.iter().zip(&got) {
             let differences = expected.logits.iter().zip(&got.logits);
+            let largest = differences.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(largest < 1e-3, "{largest}");
+            let maps = |forward: &Forward| forward.class_maps().unwrap().clone();
+            let (ours, theirs) = (maps(got), maps(expected));
+            assert_eq!(ours.classes, theirs.classes);
+            let differences = theirs.values.iter().zip(&ours.values);
             let largest = differences.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(largest < 1e-3, "{largest}");
             let ours = got.activations_of(layer).unwrap();

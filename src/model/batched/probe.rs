@@ -13,16 +13,16 @@ const WORTH: f64 = 1.05;
 /// Runs of each candidate, of which the fastest counts; one before them makes buffers and plans.
 const RUNS: usize = 3;
 
-/// The smallest batch behind which more pictures bring no more speed, or memory or `latency` runs out.
+/// With batches of the same question, the smallest batch behind which more pictures bring no more speed, or memory or `latency` runs out.
 ///
 /// # Errors
 /// If the device cannot run a single picture.
 pub(super) fn best_batch<N: BatchNetwork>(
     network: &mut N,
-    picture: &N::Picture,
+    question: &Question<N::Picture>,
     latency: Option<Duration>,
 ) -> Result<usize> {
-    choose(latency, |batch| time_of(network, picture, batch))
+    choose(latency, |batch| time_of(network, question, batch))
 }
 
 fn choose(
@@ -50,11 +50,10 @@ fn choose(
 
 fn time_of<N: BatchNetwork>(
     network: &mut N,
-    picture: &N::Picture,
+    question: &Question<N::Picture>,
     batch: usize,
 ) -> Result<Duration> {
-    let question = Question::of(picture.clone());
-    let questions = vec![&question; batch];
+    let questions = vec![question; batch];
     let mut fastest = Duration::MAX;
     for run in 0..=RUNS {
         let start = Instant::now();

@@ -136,6 +136,23 @@ impl<T: Element> CudnnEngine<T> {
         })
     }
 
+    /// Convolutions of batches of these sizes for which cuDNN has no fused kernel.
+    fn count_unfused(&self, is_asked: impl Fn(usize) -> bool) -> usize {
+        let plans = self.plans.borrow();
+        let unfused = plans.iter().filter(|(_, plan)| !plan.is_fused.get());
+        unfused.filter(|((_, shape), _)| is_asked(shape[0])).count()
+    }
+
+    /// Whether all convolutions of so many pictures that ran so far were fused.
+    pub(super) fn is_fused(&self, pictures: usize) -> bool {
+        self.count_unfused(|size| size == pictures) == 0
+    }
+
+    /// Gives scratch memory back. Nothing may be under way, and nothing that was recorded may run again.
+    pub(super) fn give_back(&self) {
+        self.workspaces.borrow_mut().clear();
+    }
+
     /// Scratch memory of at least this many bytes, the last in the list.
     fn workspace(&self, bytes: usize) -> Result<RefMut<'_, Vec<CudaSlice<u8>>>> {
         let bytes = bytes.max(LEAST_WORKSPACE);
@@ -421,8 +438,7 @@ impl<T: Element> Engine for CudnnEngine<T> {
     }
 
     fn unfused(&self) -> usize {
-        let plans = self.plans.borrow();
-        plans.values().filter(|plan| !plan.is_fused.get()).count()
+        self.count_unfused(|_| true)
     }
 
     fn max_pool(&self, x: &Tensor) -> Result<Tensor> {

@@ -14,13 +14,13 @@ use std::sync::Arc;
 use candle_core::backend::BackendDevice;
 use candle_core::{CudaDevice, Device, Error, Result, Tensor};
 use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
-use cudarc::driver::{CudaGraph, CudaStream, DevicePtr, result};
+use cudarc::driver::{CudaGraph, CudaStream, DevicePtr, result, sys};
 
 use super::cudnn::{CudnnEngine, with_slice};
 use crate::model::TargetLayer;
-use crate::model::batched::{Convolution, Element, Engine, Layers, Passed};
+use crate::model::batched::{Convolution, Element, Engine, Layers, Passed, is_out_of_memory};
 
-/// Recorded passes at most: all sizes of batches up to 128, for a handful of choices of layers. Others are launched kernel by kernel.
+/// Recorded passes at most: all sizes of batches up to 128, for eight choices of layers. Others are launched kernel by kernel.
 const MOST_RECORDED: usize = 64;
 
 /// Shape of the pictures, and the layers that are kept.
@@ -64,40 +64,20 @@ impl<T: Element> GraphEngine<T> {
         })
     }
 
+    /// Runs the layers once, for plans, kernels and scratch memory, which cannot be had while recording, then records them.
     fn record(&self, pictures: &Tensor, layers: &Layers<'_>) -> Result<Recorded> {
+        if !self.recorder_stream.context().has_async_alloc() {
+            let message = "the driver has no memory pools, without which nothing can be recorded";
+            return Err(Error::Msg(message.to_owned()));
+        }
         let input = pictures.copy()?;
         // The recorder's stream reads what this one has written.
         self.device.synchronize()?;
-        // Once for good: plans, kernels and scratch memory cannot be had while recording.
-        let made = layers(&self.recorder, &input)?;
-        if self.recorder.unfused() > 0 {
-            let message = "candle's operations between the convolutions cannot be recorded";
-            return Err(Error::Msg(message.to_owned()));
-        }
-        let device = Device::Cuda(self.device.clone());
-        let like = |tensor: &Tensor| Tensor::zeros(tensor.shape(), T::DTYPE, &device);
-        let kept = made.kept.iter().map(like).collect::<Result<Vec<_>>>()?;
-        let last = like(&made.last)?;
-        drop(made);
-        let stream = &self.recorder_stream;
-        stream.synchronize().map_err(Error::wrap)?;
-        self.device.synchronize()?;
-
-        // Relaxed: what other threads and streams do meanwhile is their own affair.
-        let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED;
-        stream.begin_capture(mode).map_err(Error::wrap)?;
-        let outcome = layers(&self.recorder, &input).and_then(|made| {
-            for (from, to) in made.kept.iter().zip(&kept) {
-                copy::<T>(from, to, stream)?;
-            }
-            copy::<T>(&made.last, &last, stream)
-            // What the pass made is given back here, in the recording.
-        });
-        // In any case, else the stream would record for ever.
-        let graph = stream.end_capture(CUgraphInstantiate_flags(0));
-        outcome?;
-        let graph = graph.map_err(Error::wrap)?;
-        let graph = graph.ok_or_else(|| Error::Msg("nothing was recorded".to_owned()))?;
+        let outcome = self.record_from(&input, layers);
+        // Whatever became of it, nobody may write to this memory before the recorder's stream is done with it.
+        let is_done = self.recorder_stream.synchronize().map_err(Error::wrap);
+        let (graph, kept, last) = outcome?;
+        is_done?;
         Ok(Recorded {
             graph,
             input,
@@ -106,11 +86,89 @@ impl<T: Element> GraphEngine<T> {
         })
     }
 
+    fn record_from(
+        &self,
+        input: &Tensor,
+        layers: &Layers<'_>,
+    ) -> Result<(CudaGraph, Vec<Tensor>, Tensor)> {
+        let stream = &self.recorder_stream;
+        let made = layers(&self.recorder, input)?;
+        if !self.recorder.is_fused(input.dim(0)?) {
+            let message = "candle's operations between the convolutions cannot be recorded";
+            return Err(Error::Msg(message.to_owned()));
+        }
+        let device = Device::Cuda(self.device.clone());
+        let like = |tensor: &Tensor| Tensor::zeros(tensor.shape(), T::DTYPE, &device);
+        let kept = made.kept.iter().map(like).collect::<Result<Vec<_>>>()?;
+        let last = like(&made.last)?;
+        drop(made);
+        stream.synchronize().map_err(Error::wrap)?;
+        self.device.synchronize()?;
+
+        // Relaxed: what other threads and streams do meanwhile is their own affair.
+        let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED;
+        stream.begin_capture(mode).map_err(Error::wrap)?;
+        let outcome = layers(&self.recorder, input).and_then(|made| {
+            for (from, to) in made.kept.iter().zip(&kept) {
+                copy::<T>(from, to, stream)?;
+            }
+            copy::<T>(&made.last, &last, stream)
+            // What the pass made is given back here, in the recording.
+        });
+        if outcome.is_err() {
+            // What failed beside it would keep the recording from ending.
+            let _ = stream.context().check_err();
+        }
+        let graph = stream.end_capture(CUgraphInstantiate_flags(0));
+        outcome?;
+        let graph = graph.map_err(Error::wrap)?;
+        let graph = graph.ok_or_else(|| Error::Msg("nothing was recorded".to_owned()))?;
+        Ok((graph, kept, last))
+    }
+
+    /// What this batch's size was recorded as, the first time by recording it.
+    fn run_recorded(
+        &self,
+        pictures: &Tensor,
+        kept: &[TargetLayer],
+        layers: &Layers<'_>,
+    ) -> Result<Passed> {
+        let key = (pictures.dims().to_vec(), kept.to_vec());
+        let is_new = {
+            let recorded = self.recorded.borrow();
+            !recorded.contains_key(&key) && recorded.len() < MOST_RECORDED
+        };
+        if is_new {
+            let outcome = match self.record(pictures, layers) {
+                Err(error) if is_out_of_memory(&error.to_string()) => return Err(error),
+                outcome => outcome.map_err(|error| error.to_string()),
+            };
+            self.recorded.borrow_mut().insert(key.clone(), outcome);
+        }
+        match self.recorded.borrow().get(&key) {
+            Some(Ok(recorded)) => self.replay(recorded, pictures),
+            _ => layers(&self.direct, pictures),
+        }
+    }
+
+    /// Gives back what recorded passes hold.
+    fn forget(&self) {
+        // A device that is lost works on nothing.
+        let _ = self.device.synchronize();
+        let _ = self.recorder_stream.synchronize();
+        self.recorded.borrow_mut().clear();
+        self.direct.give_back();
+        self.recorder.give_back();
+        let device = self.recorder_stream.context().cu_device();
+        // SAFETY: the device is valid as long as its context; no recorded pass is left whose memory this could be.
+        let _ = unsafe { sys::cuDeviceGraphMemTrim(device) };
+    }
+
     fn replay(&self, recorded: &Recorded, pictures: &Tensor) -> Result<Passed> {
         let stream = self.device.cuda_stream();
         copy::<T>(pictures, &recorded.input, &stream)?;
-        // SAFETY: the graph is valid; it reads and writes memory that lives as long as this engine: its input and outputs, weights, scratch memory;
-        // all launches are on one stream, from one thread.
+        // SAFETY: the graph is valid; its input and outputs live as long as it does, scratch memory until `forget` ends all recordings, weights longer than this
+        // engine (`Engine::run`); all launches are on one stream, from one thread.
         unsafe { result::graph::launch(recorded.graph.cu_graph_exec(), stream.cu_stream()) }
             .map_err(Error::wrap)?;
         Ok(Passed {
@@ -127,19 +185,20 @@ impl<T: Element> GraphEngine<T> {
 
 impl<T> Drop for GraphEngine<T> {
     fn drop(&mut self) {
-        // The recorder's memory is given back on another stream than the one that still works on it. A device that is lost does not.
+        // Memory is given back on another stream than the one that may still work on it. A device that is lost does not.
         let _ = self.device.synchronize();
+        let _ = self.recorder_stream.synchronize();
     }
 }
 
 /// Copies a tensor's values into another one of the same shape, which is written to even though candle shares it.
 fn copy<T: Element>(from: &Tensor, to: &Tensor, stream: &Arc<CudaStream>) -> Result<()> {
-    if from.dims() != to.dims() {
-        let message = format!("cannot copy {:?} to {:?}", from.dims(), to.dims());
-        return Err(Error::Msg(message));
-    }
     with_slice::<T, _>(from, |from| {
         with_slice::<T, _>(to, |to| {
+            if from.len() != to.len() {
+                let message = format!("cannot copy {} values to {}", from.len(), to.len());
+                return Err(Error::Msg(message));
+            }
             let (source, _from) = from.device_ptr(stream);
             let (target, _to) = to.device_ptr(stream);
             let context = stream.context();
@@ -156,25 +215,18 @@ fn copy<T: Element>(from: &Tensor, to: &Tensor, stream: &Arc<CudaStream>) -> Res
 
 impl<T: Element> Engine for GraphEngine<T> {
     fn run(&self, pictures: &Tensor, kept: &[TargetLayer], layers: &Layers<'_>) -> Result<Passed> {
-        let key = (pictures.dims().to_vec(), kept.to_vec());
-        let is_new = {
-            let recorded = self.recorded.borrow();
-            !recorded.contains_key(&key) && recorded.len() < MOST_RECORDED
-        };
-        if is_new {
-            let outcome = self.record(pictures, layers);
-            let outcome = outcome.map_err(|error| error.to_string());
-            self.recorded.borrow_mut().insert(key.clone(), outcome);
+        let outcome = self.run_recorded(pictures, kept, layers);
+        if let Err(error) = &outcome
+            && is_out_of_memory(&error.to_string())
+        {
+            self.forget();
         }
-        match self.recorded.borrow().get(&key) {
-            Some(Ok(recorded)) => self.replay(recorded, pictures),
-            _ => layers(&self.direct, pictures),
-        }
+        outcome
     }
 
-    /// 1, 2, 3, 4, 6, 8, 12, 16, ...: each is recorded once, and at most a third is computed for nothing.
+    /// Powers of two: few to record, and those that are measured at the start.
     fn batch_for(&self, pictures: usize) -> usize {
-        recorded_size(pictures)
+        pictures.next_power_of_two()
     }
 
     fn prepare(&self, filter: &Tensor) -> Result<Tensor> {
@@ -205,24 +257,5 @@ impl<T: Element> Engine for GraphEngine<T> {
 
     fn max_pool(&self, x: &Tensor) -> Result<Tensor> {
         self.direct.max_pool(x)
-    }
-}
-
-/// The next power of two, or three quarters of it.
-fn recorded_size(pictures: usize) -> usize {
-    let power = pictures.next_power_of_two();
-    let less = power / 4 * 3;
-    if less >= pictures { less } else { power }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_batch_is_rounded_up_by_at_most_a_third() {
-        let sizes = [1, 2, 3, 4, 5, 7, 9, 12, 13, 17, 25, 32, 33, 100];
-        let rounded = sizes.map(recorded_size);
-        assert_eq!(rounded, [1, 2, 3, 4, 6, 8, 12, 12, 16, 24, 32, 32, 48, 128]);
     }
 }

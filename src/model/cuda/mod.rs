@@ -153,7 +153,7 @@ fn check(number: usize, precision: Precision) -> Result<String> {
 fn open(number: usize) -> candle_core::Result<CudaDevice> {
     let device = CudaDevice::new_with_stream(number)?;
     // SAFETY: every slice of this device is used on this one stream, which keeps its work in order; copies to and from the host have
-    // events of their own ([`pinned`]).
+    // events of their own ([`pinned`]), and where a second stream is in play, both are waited for in between ([`graph`]).
     unsafe { device.disable_event_tracking() };
     keep_memory(&device)?;
     Ok(device)

@@ -88,7 +88,7 @@ fn time_as<T: Element>(
     };
     let [compute_ms, launch_ms] = compute().map_err(device_error)?.map(median);
 
-    let question = Question::of(picture);
+    let question = Question::of(picture, network.last_layer());
     let questions = vec![&question; batch];
     let (mut whole, mut running) = (Vec::with_capacity(rounds), None);
     let mut last = Instant::now();
