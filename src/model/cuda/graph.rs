@@ -1,6 +1,6 @@
 //! What a batch launches is recorded as a CUDA graph, and launched as a whole from the second time on.
 //!
-//! cuDNN looks up its kernels anew whenever a fused convolution is called, which takes the host 0.1 to 0.2 ms (cuDNN 9.19): 12 ms for all of
+//! cuDNN looks up its kernels anew whenever a fused convolution is called, which takes the host 0.1 to 0.2 ms (cuDNN 9.19): 7 to 14 ms for all of
 //! ResNet50, whose kernels take 1.3 ms for 32 pictures on an H100. A graph takes the host some microseconds.
 //!
 //! A stream that is recorded takes down whatever any thread does on it, such as giving back memory. So recording has a stream

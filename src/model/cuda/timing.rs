@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::model::batched::{
     BatchNetwork, Element, FoldedResNet, Question, channels_last, device_error,
 };
-use crate::model::{ModelInput, Precision, WeightFile};
+use crate::model::{ModelInput, ModelSpec, Precision, WeightFile};
 
 /// Batches before the clock starts: memory is reserved, kernels are loaded.
 const WARM_UP: usize = 10;
@@ -88,7 +88,7 @@ fn time_as<T: Element>(
     };
     let [compute_ms, launch_ms] = compute().map_err(device_error)?.map(median);
 
-    let question = Question::of(picture, network.last_layer());
+    let question = Question::of(picture, ModelSpec::from_weights(file)?.last_layer());
     let questions = vec![&question; batch];
     let (mut whole, mut running) = (Vec::with_capacity(rounds), None);
     let mut last = Instant::now();
