@@ -165,6 +165,47 @@ fn maps_of_all_stages_are_right() {
     }
 }
 
+/// Different questions about different layers at the same time: each caller gets what the reference says about the same activations.
+#[test]
+fn logits_and_gradients_of_inner_layers_are_those_of_autograd() {
+    let spec = MODEL.spec();
+    let ask = |photo: &str, name: &str, class: Option<usize>| {
+        let layer = spec.layer_by_name(name).unwrap();
+        let forward = MODEL
+            .forward(&Golden::open(photo).input(), &[layer])
+            .unwrap();
+        let of = |model: &dyn Classifier| match class {
+            None => {
+                let activations = forward.activations_of(layer).unwrap();
+                model.head(layer, activations).unwrap()
+            }
+            Some(class) => {
+                let mut weights = vec![0.0; spec.labels.len()];
+                (weights[class], weights[3]) = (1.0, -0.5);
+                model
+                    .backpropagate(&forward, layer, &weights)
+                    .unwrap()
+                    .values
+            }
+        };
+        let difference = relative_difference(&of(&**BATCHED), &of(&*MODEL));
+        assert!(difference < 1e-5, "{photo} {name} {class:?}: {difference}");
+    };
+    thread::scope(|scope| {
+        for (photo, name, class) in [
+            ("catdog", "layer3", Some(281)),
+            ("chelsea", "layer4.1", None),
+            ("coffee", "layer3", Some(504)),
+            ("catdog", "layer4.1", None),
+            ("chelsea", "layer3", None),
+            ("catdog", "layer4.0", Some(700)),
+            ("coffee", "layer4", None),
+        ] {
+            scope.spawn(move || ask(photo, name, class));
+        }
+    });
+}
+
 #[test]
 fn what_was_not_asked_for_is_an_error() {
     let spec = BATCHED.spec();
@@ -178,6 +219,10 @@ fn what_was_not_asked_for_is_an_error() {
         .forward(&golden.input(), &[last, unknown])
         .unwrap_err();
     assert!(error.one_line().contains("has no layer"), "{error}");
+    let mut wrong = forward.activations_of(last).unwrap().clone();
+    assert!(BATCHED.head(unknown, &wrong).is_err());
+    wrong.channels /= 2;
+    assert!(BATCHED.head(last, &wrong).is_err());
     let mut small = golden.input();
     small.size = 100;
     assert!(BATCHED.forward(&small, &[last]).is_err());
@@ -269,7 +314,7 @@ fn records(model: &dyn Classifier) -> Vec<serde_json::Value> {
         .collect()
 }
 
-/// Of the last layer, and of an inner one, which goes back by autograd from the batch's rounded activations.
+/// Of the last layer, and of an inner one, which goes back in f32 from the batch's rounded activations.
 #[test]
 fn half_precision_sees_the_same_in_the_same_place() {
     let size = BatchSize {

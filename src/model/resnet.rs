@@ -34,17 +34,17 @@ impl Convolution {
         conv: &str,
         norm: &str,
         [out, input, size]: [usize; 3],
-        (stride, device): (usize, &Device),
+        stride: usize,
     ) -> Result<Self> {
         let weight = file.tensor(&format!("{conv}.weight"), &[out, input, size, size])?;
-        let norm = file.batch_norm(conv, norm, out, epsilon)?;
+        let norm = file.batch_norm(conv, norm, out, epsilon)?.rounded();
         let tensors = || -> candle_core::Result<[Tensor; 3]> {
             // A 1x1 convolution is a matrix product; as one, candle is spared its layout copies.
             let weight = match size {
-                1 if stride == 1 => Tensor::from_vec(weight, (1, out, input), device)?,
-                _ => Tensor::from_vec(weight, (out, input, size, size), device)?,
+                1 if stride == 1 => Tensor::from_vec(weight, (1, out, input), &Device::Cpu)?,
+                _ => Tensor::from_vec(weight, (out, input, size, size), &Device::Cpu)?,
             };
-            let per_channel = |values| Tensor::from_vec(values, (1, out, 1, 1), device);
+            let per_channel = |values| Tensor::from_vec(values, (1, out, 1, 1), &Device::Cpu);
             Ok([weight, per_channel(norm.scale)?, per_channel(norm.shift)?])
         };
         let [weight, scale, shift] = tensors().map_err(|error| file.error(error))?;
@@ -79,12 +79,7 @@ struct Bottleneck {
 }
 
 impl Bottleneck {
-    fn load(
-        file: &WeightFile,
-        spec: &ModelSpec,
-        layer: TargetLayer,
-        device: &Device,
-    ) -> Result<Self> {
+    fn load(file: &WeightFile, spec: &ModelSpec, layer: TargetLayer) -> Result<Self> {
         let shape = layer.shape();
         let (inner, stride) = (shape.inner, shape.stride);
         let (stride1, stride2) = if spec.has_stride_in_1x1 {
@@ -95,14 +90,7 @@ impl Bottleneck {
         let name = layer.torch_name();
         let conv = |index: usize, shape, stride| {
             let (conv, norm) = (format!("{name}.conv{index}"), format!("{name}.bn{index}"));
-            Convolution::load(
-                file,
-                spec.batch_norm_epsilon,
-                &conv,
-                &norm,
-                shape,
-                (stride, device),
-            )
+            Convolution::load(file, spec.batch_norm_epsilon, &conv, &norm, shape, stride)
         };
         let downsample = shape.has_downsample.then(|| {
             let (conv, norm) = (
@@ -115,7 +103,7 @@ impl Bottleneck {
                 &conv,
                 &norm,
                 [shape.output, shape.input, 1],
-                (stride, device),
+                stride,
             )
         });
         Ok(Self {
@@ -138,11 +126,10 @@ impl Bottleneck {
     }
 }
 
-/// The network on one of candle's devices, one picture at a time.
+/// The network on candle's CPU backend, one picture at a time.
 #[derive(Debug)]
 pub struct ResNet {
     spec: ModelSpec,
-    device: Device,
     stem: Convolution,
     blocks: Vec<(TargetLayer, Bottleneck)>,
     fully_connected: FullyConnected,
@@ -150,19 +137,11 @@ pub struct ResNet {
 }
 
 impl ResNet {
-    /// Builds the network that the file's metadata describes, on candle's CPU backend.
+    /// Builds the network that the file's metadata describes.
     ///
     /// # Errors
     /// [`ErrorKind::Weights`] if metadata or tensors are missing, malformed or of the wrong shape.
     pub fn load(file: &WeightFile) -> Result<Self> {
-        Self::load_on(file, &Device::Cpu)
-    }
-
-    /// [`load`](Self::load) on another device.
-    ///
-    /// # Errors
-    /// As [`load`](Self::load), or if the device refuses the weights.
-    pub fn load_on(file: &WeightFile, device: &Device) -> Result<Self> {
         let spec = ModelSpec::from_weights(file)?;
         let stem = Convolution::load(
             file,
@@ -170,25 +149,24 @@ impl ResNet {
             "conv1",
             "bn1",
             [BASE_CHANNELS, 3, 7],
-            (2, device),
+            2,
         )?;
         let blocks = spec
             .target_layers()
             .into_iter()
-            .map(|layer| Ok((layer, Bottleneck::load(file, &spec, layer, device)?)))
+            .map(|layer| Ok((layer, Bottleneck::load(file, &spec, layer)?)))
             .collect::<Result<Vec<_>>>()?;
         let fully_connected = FullyConnected::load(file, &spec)?;
         let (classes, channels) = (spec.labels.len(), fully_connected.channels);
         let linear = || -> candle_core::Result<Linear> {
             let weight = &fully_connected.weight;
-            let weight = Tensor::from_slice(weight, (classes, channels), device)?;
-            let bias = Tensor::from_slice(&fully_connected.bias, classes, device)?;
+            let weight = Tensor::from_slice(weight, (classes, channels), &Device::Cpu)?;
+            let bias = Tensor::from_slice(&fully_connected.bias, classes, &Device::Cpu)?;
             Ok(Linear::new(weight, Some(bias)))
         };
         let linear = linear().map_err(|error| file.error(error))?;
         Ok(Self {
             spec,
-            device: device.clone(),
             stem,
             blocks,
             fully_connected,
@@ -213,7 +191,7 @@ impl ResNet {
 
     fn run(&self, input: &ModelInput, layers: &[TargetLayer]) -> candle_core::Result<Forward> {
         let size = input.size;
-        let mut x = Tensor::from_slice(&input.values, (1, 3, size, size), &self.device)?;
+        let mut x = Tensor::from_slice(&input.values, (1, 3, size, size), &Device::Cpu)?;
         x = self.stem(&x)?;
         let mut kept = vec![None; layers.len()];
         for (layer, block) in &self.blocks {
@@ -238,7 +216,7 @@ impl ResNet {
             width,
             values,
         } = activations;
-        Tensor::from_slice(values, (1, *channels, *height, *width), &self.device)
+        Tensor::from_slice(values, (1, *channels, *height, *width), &Device::Cpu)
     }
 
     /// From the output of `layer` to the logits, `[1, classes]`.
@@ -257,7 +235,7 @@ impl ResNet {
         logit_weights: &[f32],
     ) -> candle_core::Result<Activations> {
         let leaf = Var::from_tensor(&self.to_tensor(activations)?)?;
-        let weights = Tensor::from_slice(logit_weights, (1, logit_weights.len()), &self.device)?;
+        let weights = Tensor::from_slice(logit_weights, (1, logit_weights.len()), &Device::Cpu)?;
         let score = (self.run_from(layer, leaf.as_tensor())? * weights)?.sum_all()?;
         let gradients = score.backward()?;
         let gradient = gradients.get(&leaf).ok_or_else(|| {
@@ -274,7 +252,7 @@ impl Classifier for ResNet {
 
     fn backend(&self) -> Backend {
         Backend {
-            device: device_name(&self.device).to_owned(),
+            device: "cpu".to_owned(),
             isa: "candle",
             precision: Precision::F32,
             is_emulated: false,
@@ -308,14 +286,6 @@ impl Classifier for ResNet {
         let activations = forward.activations_of(layer)?;
         self.gradient(activations, layer, logit_weights)
             .map_err(|error| compute_error("cannot compute the gradient", error))
-    }
-}
-
-fn device_name(device: &Device) -> &'static str {
-    match device {
-        Device::Cpu => "cpu",
-        Device::Cuda(_) => "cuda",
-        Device::Metal(_) => "metal",
     }
 }
 

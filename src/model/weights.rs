@@ -40,11 +40,22 @@ pub struct WeightFile {
 /// Batch normalisation, together with the bias of the convolution before it, as one multiplication and one addition
 /// per channel.
 #[derive(Debug, Clone, PartialEq)]
-pub struct BatchNorm {
+pub struct BatchNorm<T = f32> {
     /// What each output channel of the convolution is multiplied by.
-    pub scale: Vec<f32>,
+    pub scale: Vec<T>,
     /// What is added then.
-    pub shift: Vec<f32>,
+    pub shift: Vec<T>,
+}
+
+impl BatchNorm<f64> {
+    /// The nearest f32 of each number.
+    pub fn rounded(&self) -> BatchNorm {
+        let rounded = |values: &[f64]| values.iter().map(|value| *value as f32).collect();
+        BatchNorm {
+            scale: rounded(&self.scale),
+            shift: rounded(&self.shift),
+        }
+    }
 }
 
 impl WeightFile {
@@ -202,7 +213,7 @@ impl WeightFile {
 
     /// The batch normalisation `norm` behind the convolution `conv` (tensor name prefixes; the convolution may have a bias `b`).
     /// With the normalisation's `g`, `beta`, mean `m` and variance `v`: scale = g / sqrt(v + epsilon),
-    /// shift = beta + (b - m) scale, computed in f64.
+    /// shift = beta + (b - m) scale.
     ///
     /// # Errors
     /// As [`tensor`](Self::tensor).
@@ -212,7 +223,7 @@ impl WeightFile {
         norm: &str,
         channels: usize,
         epsilon: f64,
-    ) -> Result<BatchNorm> {
+    ) -> Result<BatchNorm<f64>> {
         let vector = |name: String| self.tensor(&name, &[channels]);
         let bias_name = format!("{conv}.bias");
         let bias = if self.tensors.contains_key(&bias_name) {
@@ -230,14 +241,14 @@ impl WeightFile {
         for channel in 0..channels {
             let value = |values: &[f32]| f64::from(values[channel]);
             let scale = value(&gamma) / (value(&variance) + epsilon).sqrt();
-            scales.push(scale as f32);
+            scales.push(scale);
             if !scale.is_finite() {
                 return Err(self.error(format!(
                     "{norm}.running_var[{channel}] is {}, which has no square root",
                     variance[channel]
                 )));
             }
-            shifts.push((value(&beta) + (value(&bias) - value(&mean)) * scale) as f32);
+            shifts.push(value(&beta) + (value(&bias) - value(&mean)) * scale);
         }
         Ok(BatchNorm {
             scale: scales,

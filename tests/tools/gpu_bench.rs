@@ -16,7 +16,7 @@ use golden_data::{Golden, WEIGHTS, correlation, explain, largest_difference, nor
 use gradcam_video::explain::{GradCam, Score, Target};
 use gradcam_video::model::batched::BatchSize;
 use gradcam_video::model::cuda::{self, BatchTime};
-use gradcam_video::model::{Classifier, ModelInput, Precision, ranked};
+use gradcam_video::model::{Classifier, ModelInput, Precision, TargetLayer, ranked};
 use serde_json::json;
 
 const PHOTOS: [&str; 4] = ["chelsea", "coffee", "china", "catdog"];
@@ -126,36 +126,41 @@ fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
             of("network and map", compute_ms);
             of("of which the host launches", launch_ms);
             of("with copies in and out", whole_ms);
-            let rounds = options.rounds;
-            of(
-                "asked by threads, as in a run",
-                time_threads((precision, options.device), &input, batch, rounds)?,
-            );
+            let size = BatchSize {
+                most: Some(batch),
+                latency: None,
+            };
+            let model = cuda::load(&WEIGHTS, precision, &[options.device], size)?;
+            for (what, layer) in [
+                ("asked by threads, as in a run", "layer4"),
+                ("the same at layer3, gradients included", "layer3"),
+            ] {
+                let layer = model.spec().layer_by_name(layer)?;
+                of(
+                    what,
+                    time_threads(&*model, &input, layer, (batch, options.rounds))?,
+                );
+            }
         }
     }
     Ok(is_right)
 }
 
-/// Milliseconds per batch when as many threads ask as a run has, each for one picture at a time.
+/// Milliseconds per batch when as many threads ask as a run has, each for Grad-CAM of one picture at a time.
 fn time_threads(
-    (precision, device): (Precision, usize),
+    model: &dyn Classifier,
     input: &ModelInput,
-    batch: usize,
-    rounds: usize,
+    layer: TargetLayer,
+    (batch, rounds): (usize, usize),
 ) -> Result<f64, Box<dyn Error>> {
-    let size = BatchSize {
-        most: Some(batch),
-        latency: None,
-    };
-    let model = cuda::load(&WEIGHTS, precision, &[device], size)?;
-    let (layer, threads) = (model.spec().last_layer(), model.concurrency());
+    let threads = model.concurrency();
     let each = (batch * rounds).div_ceil(threads);
     let ask = |times: usize| -> gradcam_video::Result<()> {
         for _ in 0..times {
             let forward = model.forward_for(input, &[layer], &[])?;
             let class = ranked(&forward.logits)[0].index;
             let target = Target::new(class, Score::Logit);
-            explain(&GradCam, &*model, (input, &forward), layer, target);
+            explain(&GradCam, model, (input, &forward), layer, target);
         }
         Ok(())
     };

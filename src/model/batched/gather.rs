@@ -1,4 +1,4 @@
-//! A device's thread: takes the pictures that are there, runs them as one batch, and hands each caller its own pass.
+//! A device's thread: takes the questions that are there, runs them as one batch, and hands each caller its own answer.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,38 +8,15 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
 use super::BatchNetwork;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Forward, TargetLayer};
-
-/// What is asked about one picture.
-#[derive(Debug, Clone)]
-pub(in crate::model) struct Question<P> {
-    /// The picture as the network reads it.
-    pub(super) picture: P,
-    /// Layers whose activations the caller may look at.
-    pub(super) layers: Vec<TargetLayer>,
-    /// Classes whose maps are wanted, besides those of the most probable ones.
-    pub(super) classes: Vec<usize>,
-}
-
-impl<P> Question<P> {
-    /// What Grad-CAM at a layer asks: the logits, the maps of the most probable classes, and the layer.
-    pub(in crate::model) fn of(picture: P, layer: TargetLayer) -> Self {
-        Self {
-            picture,
-            layers: vec![layer],
-            classes: Vec::new(),
-        }
-    }
-}
 
 /// A question, and who waits for the answer.
 #[derive(Debug)]
-pub(super) struct Job<P> {
-    pub(super) question: Question<P>,
-    pub(super) reply: Sender<Result<Forward>>,
+pub(super) struct Job<Q, A> {
+    pub(super) question: Q,
+    pub(super) reply: Sender<Result<A>>,
 }
 
-impl<P> Job<P> {
+impl<Q, A> Job<Q, A> {
     /// An error cannot be copied, its text can.
     pub(super) fn refuse(&self, error: &Error) {
         let copy = Error::new(error.kind(), error.one_line());
@@ -47,12 +24,11 @@ impl<P> Job<P> {
     }
 }
 
-type Batch<P> = Vec<Job<P>>;
+/// A job of a network.
+pub(super) type JobOf<N> = Job<<N as BatchNetwork>::Question, <N as BatchNetwork>::Answer>;
+type Batch<N> = Vec<JobOf<N>>;
 /// A batch, and what the device has of it.
-type Computing<N> = (
-    Batch<<N as BatchNetwork>::Picture>,
-    <N as BatchNetwork>::Running,
-);
+type Computing<N> = (Batch<N>, <N as BatchNetwork>::Running);
 
 /// Works until nobody can ask any more. `limit` is the largest batch; it is halved when memory runs out.
 ///
@@ -60,10 +36,10 @@ type Computing<N> = (
 /// launched.
 pub(super) fn run<N: BatchNetwork>(
     network: &mut N,
-    jobs: &Receiver<Job<N::Picture>>,
+    jobs: &Receiver<JobOf<N>>,
     limit: &Arc<AtomicUsize>,
 ) {
-    let mut waiting: VecDeque<Job<N::Picture>> = VecDeque::new();
+    let mut waiting: VecDeque<JobOf<N>> = VecDeque::new();
     let mut running: Option<Computing<N>> = None;
     // Whether a batch fits beside the one before it.
     let mut is_roomy = true;
@@ -79,12 +55,13 @@ pub(super) fn run<N: BatchNetwork>(
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
             }
         }
-        let batch: Batch<_> = waiting.drain(..waiting.len().min(largest)).collect();
+        let batch: Batch<N> = waiting.drain(..waiting.len().min(largest)).collect();
         if !is_roomy {
             finish(network, &mut running);
         }
         let was_alone = running.is_none();
-        let launched = (!batch.is_empty()).then(|| network.launch(&questions(&batch)));
+        let questions: Vec<_> = batch.iter().map(|job| &job.question).collect();
+        let launched = (!questions.is_empty()).then(|| network.launch(&questions));
         finish(network, &mut running);
         match launched {
             None => {}
@@ -110,33 +87,29 @@ fn finish<N: BatchNetwork>(network: &mut N, running: &mut Option<Computing<N>>) 
     }
 }
 
-fn put_back<P>(waiting: &mut VecDeque<Job<P>>, batch: Batch<P>) {
+fn put_back<J>(waiting: &mut VecDeque<J>, batch: Vec<J>) {
     for job in batch.into_iter().rev() {
         waiting.push_front(job);
     }
 }
 
-fn questions<P>(batch: &[Job<P>]) -> Vec<&Question<P>> {
-    batch.iter().map(|job| &job.question).collect()
-}
-
 /// A caller that has gone away misses nothing.
-fn answer<P>(batch: Batch<P>, outcome: Result<Vec<Forward>>) {
+fn answer<Q, A>(batch: Vec<Job<Q, A>>, outcome: Result<Vec<A>>) {
     match outcome {
-        Ok(passes) if passes.len() == batch.len() => {
-            for (job, pass) in batch.into_iter().zip(passes) {
-                let _ = job.reply.send(Ok(pass));
+        Ok(answers) if answers.len() == batch.len() => {
+            for (job, answer) in batch.into_iter().zip(answers) {
+                let _ = job.reply.send(Ok(answer));
             }
         }
-        Ok(passes) => {
-            let message = format!("{} pictures gave {} passes", batch.len(), passes.len());
+        Ok(answers) => {
+            let message = format!("{} questions got {} answers", batch.len(), answers.len());
             refuse(&batch, &Error::new(ErrorKind::Internal, message));
         }
         Err(error) => refuse(&batch, &error),
     }
 }
 
-fn refuse<P>(batch: &[Job<P>], error: &Error) {
+fn refuse<Q, A>(batch: &[Job<Q, A>], error: &Error) {
     for job in batch {
         job.refuse(error);
     }

@@ -9,11 +9,17 @@
 //! One copy goes in and one small copy comes out for each batch: logits, and the class activation maps that Grad-CAM at the last layer is
 //! made of. Activations stay on the device until somebody looks at them.
 //!
+//! What is asked about activations later, the logits that they lead to ([`Classifier::head`]) and gradients ([`Classifier::backpropagate`]), is
+//! gathered in the same way by threads of their own (`head-0`), which start when somebody asks.
+//!
 //! Nothing here knows CUDA: the same code runs on candle's CPU backend, which is how it is tested.
 
+mod block;
 mod class_maps;
 mod convolution;
+mod devices;
 mod gather;
+mod head;
 mod network;
 mod picture;
 mod probe;
@@ -22,13 +28,8 @@ mod tests;
 mod transfer;
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
-
-use crossbeam_channel::{Receiver, Sender, bounded};
 
 #[cfg(all(feature = "cuda", not(feature = "cudnn")))]
 pub(in crate::model) use convolution::CandleEngine;
@@ -38,13 +39,15 @@ pub(in crate::model) use convolution::Convolution;
 pub(in crate::model) use convolution::Engine;
 #[cfg(feature = "cudnn")]
 pub(in crate::model) use convolution::{Layers, Passed};
-use gather::Job;
-pub(in crate::model) use gather::Question;
+use devices::Devices;
+pub(in crate::model) use devices::Make;
+pub(in crate::model) use head::HeadNetwork;
+use head::HeadQuestion;
 #[cfg(feature = "cuda")]
 pub(in crate::model) use network::device_error;
 #[cfg(feature = "cudnn")]
 pub(in crate::model) use network::is_out_of_memory;
-pub(in crate::model) use network::{FoldedResNet, Parts};
+pub(in crate::model) use network::{FoldedResNet, Parts, Question};
 pub use picture::Element;
 pub(in crate::model) use picture::channels_last;
 #[cfg(feature = "cuda")]
@@ -52,13 +55,9 @@ pub(in crate::model) use transfer::{Download, Transfer};
 
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::model::{
-    Activations, Backend, Classifier, Forward, FullyConnected, ModelInput, ModelSpec, ResNet,
-    TargetLayer, WeightFile, check_input,
+    Activations, Backend, Classifier, Forward, FullyConnected, ModelInput, ModelSpec, TargetLayer,
+    WeightFile, check_activations, check_input,
 };
-
-/// Pictures that may wait for all devices together: as many as a handful of devices' callers with large batches, so that nobody is kept from asking and
-/// a batch finds all that there is.
-const QUEUE: usize = 4096;
 
 /// How many pictures make a batch.
 #[derive(Debug, Clone, Copy, Default)]
@@ -69,10 +68,12 @@ pub struct BatchSize {
     pub latency: Option<Duration>,
 }
 
-/// Runs batches on one device, on the thread that made it.
+/// Answers batches of questions on one device, on the thread that made it.
 pub(in crate::model) trait BatchNetwork {
-    /// A picture as it reads it.
-    type Picture: Clone + Send + 'static;
+    /// What is asked about one picture.
+    type Question: Send + 'static;
+    /// What is said about one picture.
+    type Answer: Send + 'static;
     /// A batch that is being computed.
     type Running;
 
@@ -80,49 +81,46 @@ pub(in crate::model) trait BatchNetwork {
     ///
     /// # Errors
     /// [`ErrorKind::OutOfMemory`] if a smaller batch may do; anything else means that the device cannot go on.
-    fn launch(&mut self, batch: &[&Question<Self::Picture>]) -> Result<Self::Running>;
+    fn launch(&mut self, batch: &[&Self::Question]) -> Result<Self::Running>;
 
-    /// Waits for a batch: a pass for each picture, in order.
+    /// Waits for a batch: an answer to each question, in order.
     ///
     /// # Errors
     /// If the device fails.
-    fn collect(&mut self, running: Self::Running) -> Result<Vec<Forward>>;
+    fn collect(&mut self, running: Self::Running) -> Result<Vec<Self::Answer>>;
+
+    /// Whether the device still works. A network whose device is lost is not dropped: the device's libraries cannot give anything back.
+    fn is_alive(&self) -> bool;
 }
 
 /// What a batched network is, apart from the devices.
 pub(in crate::model) struct Facts {
-    pub(in crate::model) spec: ModelSpec,
-    pub(in crate::model) fully_connected: FullyConnected,
-    pub(in crate::model) backend: Backend,
-    /// Makes the network that computes one picture at a time, without folded weights: gradients, and logits from activations on.
-    pub(in crate::model) single: Box<dyn Fn() -> Result<Box<dyn Classifier>> + Send + Sync>,
+    spec: ModelSpec,
+    fully_connected: FullyConnected,
+    backend: Backend,
 }
 
-/// Makes a network on its device's thread.
-pub(in crate::model) type Make<N> = Box<dyn FnOnce() -> Result<N> + Send>;
+/// Prepares the networks behind inner layers, one for each device.
+pub(in crate::model) type MakeHeads = Box<dyn Fn() -> Vec<Make<HeadNetwork>> + Send + Sync>;
+
+/// Devices that are asked about activations.
+type Heads = Devices<HeadQuestion, Vec<f32>>;
 
 /// A classifier whose callers share batches.
 pub struct Batched<P> {
     facts: Facts,
     to_device: fn(&ModelInput) -> P,
-    /// `None` once it is dropped.
-    jobs: Option<Sender<Job<P>>>,
-    devices: Vec<Device>,
-    single: Mutex<Option<Box<dyn Classifier>>>,
-}
-
-/// A device's thread.
-struct Device {
-    thread: Option<JoinHandle<()>>,
-    /// Its largest batch.
-    batch: Arc<AtomicUsize>,
+    passes: Devices<Question<P>, Forward>,
+    make_heads: MakeHeads,
+    /// Once somebody has asked.
+    heads: Mutex<Option<Arc<Heads>>>,
 }
 
 impl<P> fmt::Debug for Batched<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batched")
             .field("backend", &self.facts.backend)
-            .field("devices", &self.devices.len())
+            .field("devices", &self.passes.len())
             .finish_non_exhaustive()
     }
 }
@@ -136,135 +134,86 @@ pub fn load_on_cpu<T: Element>(
     file: &Arc<WeightFile>,
     size: BatchSize,
 ) -> Result<Box<dyn Classifier>> {
-    let (for_facts, for_network) = (Arc::clone(file), Arc::clone(file));
-    let facts = Facts::of(
-        file,
-        Backend {
-            device: "cpu".to_owned(),
-            isa: "candle",
-            precision: T::PRECISION,
-            is_emulated: false,
-        },
-        move || Ok(Box::new(ResNet::load(&for_facts)?)),
-    )?;
+    let backend = Backend {
+        device: "cpu".to_owned(),
+        isa: "candle",
+        precision: T::PRECISION,
+        is_emulated: false,
+    };
+    let (for_network, for_heads) = (Arc::clone(file), Arc::clone(file));
     let make: Make<FoldedResNet<T>> =
         Box::new(move || FoldedResNet::load(&for_network, Parts::on_cpu()));
+    let make_heads = move || -> Vec<Make<HeadNetwork>> {
+        let file = Arc::clone(&for_heads);
+        vec![Box::new(move || HeadNetwork::load(&file, Parts::on_cpu()))]
+    };
     Ok(Box::new(Batched::start(
-        facts,
+        Facts::of(file, backend)?,
         channels_last::<T>,
-        vec![make],
+        (vec![make], Box::new(make_heads)),
         size,
     )?))
 }
 
 impl Facts {
-    pub(in crate::model) fn of(
-        file: &WeightFile,
-        backend: Backend,
-        single: impl Fn() -> Result<Box<dyn Classifier>> + Send + Sync + 'static,
-    ) -> Result<Self> {
+    pub(in crate::model) fn of(file: &WeightFile, backend: Backend) -> Result<Self> {
         let spec = ModelSpec::from_weights(file)?;
         Ok(Self {
             fully_connected: FullyConnected::load(file, &spec)?,
             spec,
             backend,
-            single: Box::new(single),
         })
     }
 }
 
 impl<P: Clone + Send + 'static> Batched<P> {
-    /// Starts a thread for each device and waits until all are ready.
+    /// Starts a thread for each device and waits until all are ready. What makes the networks behind inner layers is kept for later.
     ///
     /// # Errors
     /// The first of any device.
     pub(in crate::model) fn start<N>(
         facts: Facts,
         to_device: fn(&ModelInput) -> P,
-        networks: Vec<Make<N>>,
+        (networks, make_heads): (Vec<Make<N>>, MakeHeads),
         size: BatchSize,
     ) -> Result<Self>
     where
-        N: BatchNetwork<Picture = P> + 'static,
+        N: BatchNetwork<Question = Question<P>, Answer = Forward> + 'static,
     {
-        let (jobs, queue) = bounded(QUEUE);
         let (input_size, last) = (facts.spec.input_size, facts.spec.last_layer());
-        let mut this = Self {
-            facts,
-            to_device,
-            jobs: Some(jobs),
-            devices: Vec::with_capacity(networks.len()),
-            single: Mutex::new(None),
-        };
-        let mut starting = Vec::with_capacity(networks.len());
-        for (number, make) in networks.into_iter().enumerate() {
-            let (ready, is_ready) = bounded(1);
-            let (queue, batch) = (queue.clone(), Arc::new(AtomicUsize::new(1)));
-            let limit = Arc::clone(&batch);
-            let question = move || {
+        let batch_of = move |network: &mut N| match size.most {
+            Some(most) => Ok(most),
+            None => {
                 let picture = to_device(&ModelInput {
                     size: input_size,
                     values: vec![0.0; 3 * input_size * input_size],
                 });
-                Question::of(picture, last)
-            };
-            let work = move || device_thread(make, &queue, &limit, (size, &question), &ready);
-            let name = format!("device-{number}");
-            let thread = Builder::new().name(name.clone()).spawn(work);
-            let thread = thread.map_err(|error| {
-                let message = format!("cannot start thread {name}");
-                Error::caused_by(ErrorKind::Internal, message, error)
-            })?;
-            let thread = Some(thread);
-            this.devices.push(Device { thread, batch });
-            starting.push(is_ready);
-        }
-        for is_ready in starting {
-            is_ready.recv().unwrap_or_else(|_| Err(gone()))?;
-        }
-        Ok(this)
-    }
-
-    fn single<R>(&self, work: impl FnOnce(&dyn Classifier) -> Result<R>) -> Result<R> {
-        let mut slot = self.single.lock().unwrap_or_else(PoisonError::into_inner);
-        if slot.is_none() {
-            *slot = Some((self.facts.single)()?);
-        }
-        work(&**slot.as_ref().ok_or_else(gone)?)
-    }
-}
-
-/// Makes the network, chooses the batch, says so, and works.
-fn device_thread<N: BatchNetwork>(
-    make: Make<N>,
-    queue: &Receiver<Job<N::Picture>>,
-    limit: &Arc<AtomicUsize>,
-    (size, question): (BatchSize, &dyn Fn() -> Question<N::Picture>),
-    ready: &Sender<Result<()>>,
-) {
-    let prepared = make().and_then(|mut network| {
-        let batch = match size.most {
-            Some(most) => most.max(1),
-            None => probe::best_batch(&mut network, &question(), size.latency)?,
+                probe::best_batch(network, &Question::of(picture, last), size.latency)
+            }
         };
-        limit.store(batch, Ordering::Relaxed);
-        Ok(network)
-    });
-    match prepared {
-        Ok(mut network) => {
-            let _ = ready.send(Ok(()));
-            // With the network, whose end may fail on a device that is lost.
-            let work = AssertUnwindSafe(move || gather::run(&mut network, queue, limit));
-            if catch_unwind(work).is_err() {
-                // Nobody may wait for a thread that is gone.
-                for job in queue {
-                    job.refuse(&gone());
+        Ok(Self {
+            facts,
+            to_device,
+            passes: Devices::start("device", networks, batch_of)?,
+            make_heads,
+            heads: Mutex::new(None),
+        })
+    }
+
+    /// Asks about activations, in batches as large as those of whole passes are now.
+    fn ask_head(&self, question: HeadQuestion) -> Result<Vec<f32>> {
+        let heads = {
+            let mut slot = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*slot {
+                Some(heads) => Arc::clone(heads),
+                None => {
+                    let batch = self.passes.batch().div_ceil(self.passes.len().max(1));
+                    let heads = Devices::start("head", (self.make_heads)(), move |_| Ok(batch))?;
+                    Arc::clone(slot.insert(Arc::new(heads)))
                 }
             }
-        }
-        Err(error) => {
-            let _ = ready.send(Err(error));
-        }
+        };
+        heads.ask(question)
     }
 }
 
@@ -283,16 +232,11 @@ impl<P: Clone + Send + 'static> Classifier for Batched<P> {
 
     fn concurrency(&self) -> usize {
         // One batch that computes, one that is gathered, and one whose callers are busy with their answers.
-        3 * self.batch().unwrap_or(1)
+        3 * self.passes.batch()
     }
 
     fn batch(&self) -> Option<usize> {
-        let batches = self.devices.iter();
-        Some(
-            batches
-                .map(|device| device.batch.load(Ordering::Relaxed))
-                .sum(),
-        )
+        Some(self.passes.batch())
     }
 
     fn forward(&self, input: &ModelInput, layers: &[TargetLayer]) -> Result<Forward> {
@@ -314,22 +258,16 @@ impl<P: Clone + Send + 'static> Classifier for Batched<P> {
             return Err(Error::new(ErrorKind::Compute, message).at_stage(Stage::Model));
         }
         let is_known = |class: &&usize| **class < spec.labels.len();
-        let (reply, answer) = bounded(1);
-        let job = Job {
-            question: Question {
-                picture: (self.to_device)(input),
-                layers: layers.to_vec(),
-                classes: classes.iter().filter(is_known).copied().collect(),
-            },
-            reply,
-        };
-        let jobs = self.jobs.as_ref().ok_or_else(gone)?;
-        jobs.send(job).map_err(|_| gone())?;
-        answer.recv().unwrap_or_else(|_| Err(gone()))
+        self.passes.ask(Question {
+            picture: (self.to_device)(input),
+            layers: layers.to_vec(),
+            classes: classes.iter().filter(is_known).copied().collect(),
+        })
     }
 
     fn head(&self, layer: TargetLayer, activations: &Activations) -> Result<Vec<f32>> {
-        self.single(|network| network.head(layer, activations))
+        check_activations(&self.facts.spec, layer, activations)?;
+        self.ask_head(HeadQuestion::logits(layer, activations))
     }
 
     fn backpropagate(
@@ -338,21 +276,17 @@ impl<P: Clone + Send + 'static> Classifier for Batched<P> {
         layer: TargetLayer,
         logit_weights: &[f32],
     ) -> Result<Activations> {
-        self.single(|network| network.backpropagate(forward, layer, logit_weights))
+        let activations = forward.activations_of(layer)?;
+        check_activations(&self.facts.spec, layer, activations)?;
+        let question = HeadQuestion::gradient(
+            layer,
+            activations,
+            logit_weights,
+            &self.facts.fully_connected,
+        );
+        Ok(Activations {
+            values: self.ask_head(question)?,
+            ..*activations
+        })
     }
-}
-
-impl<P> Drop for Batched<P> {
-    fn drop(&mut self) {
-        self.jobs.take();
-        for device in &mut self.devices {
-            if let Some(thread) = device.thread.take() {
-                let _ = thread.join();
-            }
-        }
-    }
-}
-
-fn gone() -> Error {
-    Error::new(ErrorKind::Compute, "the device's thread has ended").at_stage(Stage::Model)
 }

@@ -6,15 +6,37 @@ use std::fmt;
 use candle_core::{DType, Device, Tensor};
 
 use super::BatchNetwork;
+use super::block::Bottleneck;
 use super::class_maps::{ClassHead, Row};
 use super::convolution::{CandleEngine, Convolution, Engine, Loader, Passed};
-use super::gather::Question;
 use super::picture::Element;
 use super::transfer::{Download, InPlace, Transfer};
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::model::spec::{BASE_CHANNELS, ModelSpec, TargetLayer};
 use crate::model::weights::WeightFile;
 use crate::model::{Activations, FetchActivations, Forward, FullyConnected};
+
+/// What is asked about one picture.
+#[derive(Debug, Clone)]
+pub(in crate::model) struct Question<P> {
+    /// The picture as the network reads it.
+    pub(super) picture: P,
+    /// Layers whose activations the caller may look at.
+    pub(super) layers: Vec<TargetLayer>,
+    /// Classes whose maps are wanted, besides those of the most probable ones.
+    pub(super) classes: Vec<usize>,
+}
+
+impl<P> Question<P> {
+    /// What Grad-CAM at a layer asks: the logits, the maps of the most probable classes, and the layer.
+    pub(in crate::model) fn of(picture: P, layer: TargetLayer) -> Self {
+        Self {
+            picture,
+            layers: vec![layer],
+            classes: Vec::new(),
+        }
+    }
+}
 
 /// What a device needs to run the network.
 pub(in crate::model) struct Parts<T> {
@@ -34,64 +56,15 @@ impl<T: Element> Parts<T> {
     }
 }
 
-/// Residual block: 1x1, 3x3, 1x1, plus the input (through a 1x1 where the shape changes).
-struct Bottleneck {
-    conv1: Convolution,
-    conv2: Convolution,
-    conv3: Convolution,
-    downsample: Option<Convolution>,
-}
-
-impl Bottleneck {
-    fn load(loader: &Loader<'_>, spec: &ModelSpec, layer: TargetLayer) -> Result<Self> {
-        let (shape, name) = (layer.shape(), layer.torch_name());
-        let (inner, stride) = (shape.inner, shape.stride);
-        let (stride1, stride2) = if spec.has_stride_in_1x1 {
-            (stride, 1)
-        } else {
-            (1, stride)
-        };
-        let convolution = |index: usize, shape, stride| {
-            let (conv, norm) = (format!("{name}.conv{index}"), format!("{name}.bn{index}"));
-            loader.convolution(&conv, &norm, shape, stride)
-        };
-        let downsample = shape.has_downsample.then(|| {
-            let (conv, norm) = ("downsample.0", "downsample.1");
-            let shape = [shape.output, shape.input, 1];
-            loader.convolution(
-                &format!("{name}.{conv}"),
-                &format!("{name}.{norm}"),
-                shape,
-                stride,
-            )
-        });
-        Ok(Self {
-            conv1: convolution(1, [inner, shape.input, 1], stride1)?,
-            conv2: convolution(2, [inner, inner, 3], stride2)?,
-            conv3: convolution(3, [shape.output, inner, 1], 1)?,
-            downsample: downsample.transpose()?,
-        })
-    }
-
-    fn forward(&self, engine: &dyn Engine, x: &Tensor) -> candle_core::Result<Tensor> {
-        let y = engine.convolve(x, &self.conv1, None, true)?;
-        let y = engine.convolve(&y, &self.conv2, None, true)?;
-        let shortcut = match &self.downsample {
-            Some(conv) => engine.convolve(x, conv, None, false)?,
-            None => x.clone(),
-        };
-        engine.convolve(&y, &self.conv3, Some(&shortcut), true)
-    }
-}
-
 /// The network on one device, for the thread that it belongs to.
 pub(in crate::model) struct FoldedResNet<T> {
     input_size: usize,
+    device: Device,
     /// Before the weights, which what it has recorded reads: fields are dropped in this order.
     engine: Box<dyn Engine>,
     transfer: Box<dyn Transfer<T>>,
     stem: Convolution,
-    blocks: Vec<(TargetLayer, Bottleneck)>,
+    blocks: Vec<(TargetLayer, Bottleneck<Convolution>)>,
     head: ClassHead,
 }
 
@@ -127,12 +100,18 @@ impl<T: Element> FoldedResNet<T> {
         let blocks = spec
             .target_layers()
             .into_iter()
-            .map(|layer| Ok((layer, Bottleneck::load(&loader, &spec, layer)?)))
+            .map(|layer| {
+                let block = Bottleneck::load(&spec, layer, |conv, norm, shape, stride| {
+                    loader.convolution(conv, norm, shape, stride)
+                });
+                Ok((layer, block?))
+            })
             .collect::<Result<Vec<_>>>()?;
         let fully_connected = FullyConnected::load(file, &spec)?;
         let head = ClassHead::new(&fully_connected, &device).map_err(device_error)?;
         Ok(Self {
             input_size: spec.input_size,
+            device,
             engine,
             transfer,
             stem,
@@ -196,7 +175,7 @@ impl<T: Element> FoldedResNet<T> {
         x = engine.max_pool(&x)?;
         let mut outputs = Vec::with_capacity(kept.len());
         for (layer, block) in &self.blocks {
-            x = block.forward(engine, &x)?;
+            x = block.forward(engine, &x)?.output;
             if kept.contains(layer) {
                 outputs.push(x.clone());
             }
@@ -260,11 +239,14 @@ pub(in crate::model) struct Running {
 }
 
 impl<T: Element> BatchNetwork for FoldedResNet<T> {
-    type Picture = Vec<T>;
+    type Question = Question<Vec<T>>;
+    type Answer = Forward;
     type Running = Running;
 
     fn launch(&mut self, batch: &[&Question<Vec<T>>]) -> Result<Running> {
-        self.run(batch).map_err(device_error)
+        let outcome = self.run(batch).map_err(device_error);
+        give_back_if_full(&outcome, &*self.engine);
+        outcome
     }
 
     fn collect(&mut self, running: Running) -> Result<Vec<Forward>> {
@@ -301,6 +283,19 @@ impl<T: Element> BatchNetwork for FoldedResNet<T> {
             .enumerate()
             .map(of_picture)
             .collect()
+    }
+
+    fn is_alive(&self) -> bool {
+        self.device.synchronize().is_ok()
+    }
+}
+
+/// A smaller batch shall find what this one could not have.
+pub(super) fn give_back_if_full<R>(outcome: &Result<R>, engine: &dyn Engine) {
+    if let Err(error) = outcome
+        && error.kind() == ErrorKind::OutOfMemory
+    {
+        engine.give_back();
     }
 }
 

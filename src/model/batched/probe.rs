@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use super::BatchNetwork;
-use super::gather::Question;
 use crate::error::{ErrorKind, Result};
 
 /// Batches that are tried, in this order. Not more, as three batches of whole frames are under way: 300 MB at 1080p.
@@ -19,7 +18,7 @@ const RUNS: usize = 3;
 /// If the device cannot run a single picture.
 pub(super) fn best_batch<N: BatchNetwork>(
     network: &mut N,
-    question: &Question<N::Picture>,
+    question: &N::Question,
     latency: Option<Duration>,
 ) -> Result<usize> {
     choose(latency, |batch| time_of(network, question, batch))
@@ -50,7 +49,7 @@ fn choose(
 
 fn time_of<N: BatchNetwork>(
     network: &mut N,
-    question: &Question<N::Picture>,
+    question: &N::Question,
     batch: usize,
 ) -> Result<Duration> {
     let questions = vec![question; batch];

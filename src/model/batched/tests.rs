@@ -6,8 +6,7 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use super::gather::Question;
-use super::{BatchNetwork, BatchSize, Batched, Facts, Make};
+use super::{BatchNetwork, BatchSize, Batched, Facts, Make, MakeHeads, Question};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{
     Backend, Classifier, Forward, FullyConnected, Labels, ModelInput, ModelSpec, Normalization,
@@ -29,6 +28,9 @@ struct Lab {
     failures: Mutex<VecDeque<ErrorKind>>,
     /// Launched and not yet collected.
     under_way: AtomicUsize,
+    is_lost: AtomicBool,
+    /// Networks that are no more.
+    dropped: AtomicUsize,
     most_under_way: AtomicUsize,
 }
 
@@ -40,7 +42,8 @@ struct Echo {
 }
 
 impl BatchNetwork for Echo {
-    type Picture = f32;
+    type Question = Question<f32>;
+    type Answer = Forward;
     type Running = Vec<f32>;
 
     fn launch(&mut self, batch: &[&Question<f32>]) -> Result<Vec<f32>> {
@@ -65,6 +68,16 @@ impl BatchNetwork for Echo {
         self.lab.under_way.fetch_sub(1, Ordering::Relaxed);
         let pass = |value| Forward::new(Vec::new(), Vec::new(), vec![value]);
         Ok(running.into_iter().map(pass).collect())
+    }
+
+    fn is_alive(&self) -> bool {
+        !self.lab.is_lost.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        self.lab.dropped.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -101,8 +114,11 @@ fn facts() -> Facts {
             precision: Precision::F32,
             is_emulated: false,
         },
-        single: Box::new(|| Err(Error::new(ErrorKind::Compute, "there is no other network"))),
     }
+}
+
+fn no_heads() -> MakeHeads {
+    Box::new(Vec::new)
 }
 
 fn lab(room: usize) -> Arc<Lab> {
@@ -122,7 +138,7 @@ fn start(lab: &Arc<Lab>, devices: usize, most: usize) -> Batched<f32> {
         latency: None,
     };
     let networks = (0..devices).map(|_| make()).collect();
-    Batched::start(facts(), first_value, networks, size).unwrap()
+    Batched::start(facts(), first_value, (networks, no_heads()), size).unwrap()
 }
 
 /// Each of so many callers asks at the same time, `times` in a row; returns the answers' errors.
@@ -227,11 +243,24 @@ fn a_lost_device_is_told_to_all_who_wait_in_one_line() {
     }
 }
 
+/// CUDA's libraries panic when they give back what a lost device had.
+#[test]
+fn only_what_belongs_to_a_living_device_is_given_back() {
+    for is_lost in [false, true] {
+        let lab = lab(usize::MAX);
+        lab.is_lost.store(is_lost, Ordering::Relaxed);
+        drop(start(&lab, 2, 4));
+        let dropped = lab.dropped.load(Ordering::Relaxed);
+        assert_eq!(dropped, if is_lost { 0 } else { 2 });
+    }
+}
+
 #[test]
 fn a_network_that_panics_leaves_nobody_waiting() {
     struct Broken;
     impl BatchNetwork for Broken {
-        type Picture = f32;
+        type Question = Question<f32>;
+        type Answer = Forward;
         type Running = ();
         fn launch(&mut self, _: &[&Question<f32>]) -> Result<()> {
             panic!("as made")
@@ -239,13 +268,16 @@ fn a_network_that_panics_leaves_nobody_waiting() {
         fn collect(&mut self, (): ()) -> Result<Vec<Forward>> {
             Ok(Vec::new())
         }
+        fn is_alive(&self) -> bool {
+            true
+        }
     }
     let size = BatchSize {
         most: Some(2),
         latency: None,
     };
     let make: Make<Broken> = Box::new(|| Ok(Broken));
-    let model = Batched::start(facts(), first_value, vec![make], size).unwrap();
+    let model = Batched::start(facts(), first_value, (vec![make], no_heads()), size).unwrap();
     let errors = ask(&model, 3, 2);
     assert_eq!(errors.len(), 6);
     for error in errors {
@@ -257,7 +289,7 @@ fn a_network_that_panics_leaves_nobody_waiting() {
 fn a_device_that_cannot_start_is_an_error_at_once() {
     let make: Make<Echo> = Box::new(|| Err(Error::new(ErrorKind::Compute, "no such GPU")));
     let size = BatchSize::default();
-    let error = Batched::start(facts(), first_value, vec![make], size).unwrap_err();
+    let error = Batched::start(facts(), first_value, (vec![make], no_heads()), size).unwrap_err();
     assert_eq!(error.one_line(), "no such GPU");
 }
 
@@ -270,7 +302,7 @@ fn without_a_size_the_batch_is_measured() {
         Box::new(move || Ok(Echo { lab, pace }))
     };
     let size = BatchSize::default();
-    let model = Batched::start(facts(), first_value, vec![make], size).unwrap();
+    let model = Batched::start(facts(), first_value, (vec![make], no_heads()), size).unwrap();
     // Two are twice as fast as one, more do not fit.
     assert_eq!(lab.batches.lock().unwrap()[..4], [1; 4]);
     assert!(lab.batches.lock().unwrap().contains(&2));

@@ -31,7 +31,9 @@ impl Layer {
                 size,
                 values,
             },
-            norm: file.batch_norm(conv, norm, output, spec.batch_norm_epsilon)?,
+            norm: file
+                .batch_norm(conv, norm, output, spec.batch_norm_epsilon)?
+                .rounded(),
         })
     }
 }

@@ -10,6 +10,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use candle_core::backend::BackendDevice;
 use candle_core::{
     CpuStorage, CudaDevice, CudaStorage, CustomOp1, DType, Error, Layout, Result, Shape, Storage,
     Tensor, TensorId,
@@ -25,6 +26,7 @@ use cudarc::cudnn::{
 };
 use cudarc::driver::{CudaSlice, DevicePtr};
 
+use super::release_pool;
 use crate::model::TargetLayer;
 use crate::model::batched::{Convolution, Element, Engine, Layers, Passed};
 
@@ -146,11 +148,6 @@ impl<T: Element> CudnnEngine<T> {
     /// Whether all convolutions of so many pictures that ran so far were fused.
     pub(super) fn is_fused(&self, pictures: usize) -> bool {
         self.count_unfused(|size| size == pictures) == 0
-    }
-
-    /// Gives scratch memory back. Nothing may be under way, and nothing that was recorded may run again.
-    pub(super) fn give_back(&self) {
-        self.workspaces.borrow_mut().clear();
     }
 
     /// Scratch memory of at least this many bytes, the last in the list.
@@ -406,6 +403,15 @@ impl<T: Element> CustomOp1 for Operation<'_, T> {
 impl<T: Element> Engine for CudnnEngine<T> {
     fn run(&self, pictures: &Tensor, _: &[TargetLayer], layers: &Layers<'_>) -> Result<Passed> {
         layers(self, pictures)
+    }
+
+    /// Scratch memory, and what the driver holds for this process. Nothing that was recorded may run again.
+    fn give_back(&self) {
+        // A device that is lost works on nothing.
+        let _ = self.device.synchronize();
+        self.workspaces.borrow_mut().clear();
+        let _ = self.device.synchronize();
+        release_pool(&self.device);
     }
 
     fn prepare(&self, filter: &Tensor) -> Result<Tensor> {

@@ -126,48 +126,10 @@ impl<T: Element> GraphEngine<T> {
         Ok((graph, kept, last))
     }
 
-    /// What this batch's size was recorded as, the first time by recording it.
-    fn run_recorded(
-        &self,
-        pictures: &Tensor,
-        kept: &[TargetLayer],
-        layers: &Layers<'_>,
-    ) -> Result<Passed> {
-        let key = (pictures.dims().to_vec(), kept.to_vec());
-        let is_new = {
-            let recorded = self.recorded.borrow();
-            !recorded.contains_key(&key) && recorded.len() < MOST_RECORDED
-        };
-        if is_new {
-            let outcome = match self.record(pictures, layers) {
-                Err(error) if is_out_of_memory(&error.to_string()) => return Err(error),
-                outcome => outcome.map_err(|error| error.to_string()),
-            };
-            self.recorded.borrow_mut().insert(key.clone(), outcome);
-        }
-        match self.recorded.borrow().get(&key) {
-            Some(Ok(recorded)) => self.replay(recorded, pictures),
-            _ => layers(&self.direct, pictures),
-        }
-    }
-
-    /// Gives back what recorded passes hold.
-    fn forget(&self) {
-        // A device that is lost works on nothing.
-        let _ = self.device.synchronize();
-        let _ = self.recorder_stream.synchronize();
-        self.recorded.borrow_mut().clear();
-        self.direct.give_back();
-        self.recorder.give_back();
-        let device = self.recorder_stream.context().cu_device();
-        // SAFETY: the device is valid as long as its context; no recorded pass is left whose memory this could be.
-        let _ = unsafe { sys::cuDeviceGraphMemTrim(device) };
-    }
-
     fn replay(&self, recorded: &Recorded, pictures: &Tensor) -> Result<Passed> {
         let stream = self.device.cuda_stream();
         copy::<T>(pictures, &recorded.input, &stream)?;
-        // SAFETY: the graph is valid; its input and outputs live as long as it does, scratch memory until `forget` ends all recordings, weights longer than this
+        // SAFETY: the graph is valid; its input and outputs live as long as it does, scratch memory until `give_back` ends all recordings, weights longer than this
         // engine (`Engine::run`); all launches are on one stream, from one thread.
         unsafe { result::graph::launch(recorded.graph.cu_graph_exec(), stream.cu_stream()) }
             .map_err(Error::wrap)?;
@@ -215,13 +177,36 @@ fn copy<T: Element>(from: &Tensor, to: &Tensor, stream: &Arc<CudaStream>) -> Res
 
 impl<T: Element> Engine for GraphEngine<T> {
     fn run(&self, pictures: &Tensor, kept: &[TargetLayer], layers: &Layers<'_>) -> Result<Passed> {
-        let outcome = self.run_recorded(pictures, kept, layers);
-        if let Err(error) = &outcome
-            && is_out_of_memory(&error.to_string())
-        {
-            self.forget();
+        // The first time by recording it.
+        let key = (pictures.dims().to_vec(), kept.to_vec());
+        let is_new = {
+            let recorded = self.recorded.borrow();
+            !recorded.contains_key(&key) && recorded.len() < MOST_RECORDED
+        };
+        if is_new {
+            let outcome = match self.record(pictures, layers) {
+                Err(error) if is_out_of_memory(&error.to_string()) => return Err(error),
+                outcome => outcome.map_err(|error| error.to_string()),
+            };
+            self.recorded.borrow_mut().insert(key.clone(), outcome);
         }
-        outcome
+        match self.recorded.borrow().get(&key) {
+            Some(Ok(recorded)) => self.replay(recorded, pictures),
+            _ => layers(&self.direct, pictures),
+        }
+    }
+
+    /// What recorded passes hold, too.
+    fn give_back(&self) {
+        // A device that is lost works on nothing.
+        let _ = self.device.synchronize();
+        let _ = self.recorder_stream.synchronize();
+        self.recorded.borrow_mut().clear();
+        let device = self.recorder_stream.context().cu_device();
+        // SAFETY: the device is valid as long as its context; no recorded pass is left whose memory this could be.
+        let _ = unsafe { sys::cuDeviceGraphMemTrim(device) };
+        self.recorder.give_back();
+        self.direct.give_back();
     }
 
     /// Powers of two: few to record, and those that are measured at the start.

@@ -20,10 +20,10 @@ use half::{bf16, f16};
 
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::model::batched::{
-    BatchSize, Batched, Element, Engine, Facts, FoldedResNet, Make, Parts, channels_last,
-    device_error,
+    BatchSize, Batched, Element, Engine, Facts, FoldedResNet, HeadNetwork, Make, MakeHeads, Parts,
+    channels_last, device_error,
 };
-use crate::model::{Backend, Classifier, Precision, ResNet, WeightFile};
+use crate::model::{Backend, Classifier, Precision, WeightFile};
 use pinned::PinnedTransfer;
 pub use timing::{BatchTime, time_batch};
 
@@ -111,16 +111,17 @@ fn load_as<T: Element>(
         precision: T::PRECISION,
         is_emulated: false,
     };
-    let (first, for_single) = (numbers.first().copied().unwrap_or(0), Arc::clone(file));
-    // A stream and a cuBLAS handle of its own: other threads use it than those of the batches.
-    let single = move || -> Result<Box<dyn Classifier>> {
-        let device = open(first).map_err(device_error)?;
-        Ok(Box::new(ResNet::load_on(
-            &for_single,
-            &Device::Cuda(device),
-        )?))
+    let (numbers, for_heads) = (numbers.to_vec(), Arc::clone(file));
+    // Streams and handles of their own: other threads use them than those of the passes.
+    let make_heads = move || -> Vec<Make<HeadNetwork>> {
+        let make = |number: usize| -> Make<HeadNetwork> {
+            let file = Arc::clone(&for_heads);
+            Box::new(move || HeadNetwork::load(&file, head_parts(number).map_err(device_error)?))
+        };
+        numbers.iter().copied().map(make).collect()
     };
-    let facts = Facts::of(file, backend, single)?;
+    let facts = Facts::of(file, backend)?;
+    let networks = (networks, Box::new(make_heads) as MakeHeads);
     let batched = Batched::start(facts, channels_last::<T>, networks, size)?;
     Ok(Box::new(batched))
 }
@@ -161,17 +162,12 @@ fn open(number: usize) -> candle_core::Result<CudaDevice> {
 
 /// Memory that is given back stays with the program: else the driver would take it at every synchronisation, and give it again for the next batch.
 fn keep_memory(device: &CudaDevice) -> candle_core::Result<()> {
-    let stream = device.cuda_stream();
-    let context = stream.context();
-    if !context.has_async_alloc() {
+    let Some(pool) = pool_of(device)? else {
         return Ok(());
-    }
+    };
     let mut threshold = u64::MAX;
-    // SAFETY: the device is valid as long as its context, the pool is the device's own, and the attribute is a 64-bit number that is read
-    // during the call.
+    // SAFETY: the pool is the device's own, and the attribute is a 64-bit number that is read during the call.
     unsafe {
-        let pool = result::device::get_default_mem_pool(context.cu_device())
-            .map_err(candle_core::Error::wrap)?;
         sys::cuMemPoolSetAttribute(
             pool,
             sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD,
@@ -182,11 +178,43 @@ fn keep_memory(device: &CudaDevice) -> candle_core::Result<()> {
     }
 }
 
+/// Ends that for what is not in use: recorded passes and the libraries have memory of their own, and find none while the program keeps it.
+#[cfg(feature = "cudnn")]
+fn release_pool(device: &CudaDevice) {
+    // It is a try: whoever needs the memory finds out whether it helped.
+    if let Ok(Some(pool)) = pool_of(device) {
+        // SAFETY: the pool is the device's own; what is in use stays.
+        let _ = unsafe { sys::cuMemPoolTrimTo(pool, 0) };
+    }
+}
+
+/// Where candle's memory comes from; none where the driver has no pools.
+fn pool_of(device: &CudaDevice) -> candle_core::Result<Option<sys::CUmemoryPool>> {
+    let stream = device.cuda_stream();
+    let context = stream.context();
+    if !context.has_async_alloc() {
+        return Ok(None);
+    }
+    // SAFETY: the device is valid as long as its context.
+    let pool = unsafe { result::device::get_default_mem_pool(context.cu_device()) };
+    pool.map(Some).map_err(candle_core::Error::wrap)
+}
+
 /// What a network's thread needs.
 fn parts<T: Element>(number: usize) -> candle_core::Result<Parts<T>> {
     let device = open(number)?;
     Ok(Parts {
         engine: engine_of::<T>(number, &device)?,
+        transfer: Box::new(PinnedTransfer::new(device.clone())),
+        device: Device::Cuda(device),
+    })
+}
+
+/// What the thread of a network behind inner layers needs.
+fn head_parts(number: usize) -> candle_core::Result<Parts<f32>> {
+    let device = open(number)?;
+    Ok(Parts {
+        engine: head_engine(&device)?,
         transfer: Box::new(PinnedTransfer::new(device.clone())),
         device: Device::Cuda(device),
     })
@@ -204,6 +232,18 @@ fn engine_of<T: Element>(
 ) -> candle_core::Result<Box<dyn Engine>> {
     let engine = graph::GraphEngine::<T>::new(device.clone(), open(number)?)?;
     Ok(Box::new(engine))
+}
+
+/// Not recorded: what lies behind a layer differs from batch to batch, and launching it takes less time than computing it.
+#[cfg(feature = "cudnn")]
+fn head_engine(device: &CudaDevice) -> candle_core::Result<Box<dyn Engine>> {
+    Ok(Box::new(cudnn::CudnnEngine::<f32>::new(device.clone())?))
+}
+
+#[cfg(not(feature = "cudnn"))]
+#[allow(clippy::unnecessary_wraps)]
+fn head_engine(_: &CudaDevice) -> candle_core::Result<Box<dyn Engine>> {
+    Ok(Box::new(crate::model::batched::CandleEngine))
 }
 
 /// Candle's kernels take any type.
