@@ -1,7 +1,7 @@
 """PyTorch on a GPU, doing what ours does: the network and Grad-CAM of the top class at layer4. One JSON object per line, as gpu_bench's.
 
-- eager and compiled, channels last, inference mode, batch normalisation folded into the convolutions (in f16 its variances would overflow), the closed
-  form of the map;
+- eager, compiled, and compiled with CUDA graphs; channels last, inference mode, batch normalisation folded into the convolutions (in f16 its
+  variances would overflow), the closed form of the map;
 - pytorch-grad-cam as its users run it, if it is installed.
 
 Times are medians between two CUDA events, the pictures on the GPU already. f32 is f32: TensorFloat-32 is off.
@@ -76,18 +76,23 @@ def network(dtype):
     return model.to("cuda", dtype).to(memory_format=torch.channels_last)
 
 
-def closed_form(precision, batches, rounds, is_compiled):
+# How PyTorch runs the network: the program's name, and `torch.compile`'s mode, if it compiles.
+EAGER = ("PyTorch eager", None)
+COMPILED = (("torch.compile", "default"), ("torch.compile, CUDA graphs", "reduce-overhead"))
+
+
+def closed_form(precision, batches, rounds, variant):
     """Network and map in one call, checked against Keras before it is timed."""
+    name, mode = variant
     dtype = TYPES[precision]
     model = NetworkAndMap(network(dtype)).eval()
-    name = "torch.compile" if is_compiled else "PyTorch eager"
     with torch.inference_mode():
         for size in batches:
             run = model
-            if is_compiled:
+            if mode:
                 # For each size by itself: else the second one would make the shapes dynamic.
                 torch._dynamo.reset()
-                run = torch.compile(model, dynamic=False)
+                run = torch.compile(model, dynamic=False, mode=mode)
             check_logits(
                 f"{name} {precision}",
                 lambda x: run(batch_of(x, size, dtype))[0][0].float().cpu().numpy(),
@@ -126,15 +131,15 @@ def main():
     torch.backends.cudnn.benchmark = True
     print(json.dumps({"torch": torch.__version__, "cudnn": torch.backends.cudnn.version(), "card": torch.cuda.get_device_name()}), flush=True)
     precisions, failures = arguments.precisions.split(","), 0
-    for is_compiled in (False,) if arguments.no_compile else (False, True):
+    for variant in (EAGER,) if arguments.no_compile else (EAGER, *COMPILED):
         for precision in precisions:
             try:
-                closed_form(precision, batches, arguments.rounds, is_compiled)
+                closed_form(precision, batches, arguments.rounds, variant)
             except SystemExit as wrong:
                 # A peer that is wrong is not timed; the others are.
                 print(wrong, file=sys.stderr)
                 failures += 1
-        if not is_compiled:
+        if variant is EAGER:
             grad_cam(batches, arguments.rounds)
     raise SystemExit(1 if failures else 0)
 

@@ -210,6 +210,15 @@ impl Forward {
         }
     }
 
+    /// The same pass, with another way to fetch what stays on the device.
+    pub(crate) fn fetched_by(
+        mut self,
+        wrap: impl FnOnce(Box<dyn FetchActivations>) -> Box<dyn FetchActivations>,
+    ) -> Self {
+        self.device = self.device.map(wrap);
+        self
+    }
+
     /// Activations of a requested layer.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::BatchNetwork;
 use super::gather::{self, Job, JobOf};
+use super::relief::Relief;
 use crate::error::{Error, ErrorKind, Result, Stage};
 
 /// Questions that may wait for all devices together: as many as a handful of devices' callers with large batches, so that nobody is kept from asking and
@@ -42,7 +43,8 @@ impl<Q, A> fmt::Debug for Devices<Q, A> {
 }
 
 impl<Q: Send + 'static, A: Send + 'static> Devices<Q, A> {
-    /// Starts threads `name-0`, `name-1` and so on, and waits until all are ready. `batch_of` chooses a network's largest batch, on its thread.
+    /// Starts threads `name-0`, `name-1` and so on, and waits until all are ready. `batch_of` chooses a network's largest batch, on its thread. Through `relief` they hear that
+    /// memory is short.
     ///
     /// # Errors
     /// The first of any device.
@@ -50,6 +52,7 @@ impl<Q: Send + 'static, A: Send + 'static> Devices<Q, A> {
         name: &str,
         networks: Vec<Make<N>>,
         batch_of: impl Fn(&mut N) -> Result<usize> + Clone + Send + 'static,
+        relief: &Relief,
     ) -> Result<Self>
     where
         N: BatchNetwork<Question = Q, Answer = A> + 'static,
@@ -62,9 +65,11 @@ impl<Q: Send + 'static, A: Send + 'static> Devices<Q, A> {
         let mut starting = Vec::with_capacity(networks.len());
         for (number, make) in networks.into_iter().enumerate() {
             let (ready, is_ready) = bounded(1);
-            let (queue, batch) = (queue.clone(), Arc::new(AtomicUsize::new(1)));
-            let (limit, batch_of) = (Arc::clone(&batch), batch_of.clone());
-            let work = move || device_thread(make, &queue, &limit, &batch_of, &ready);
+            let (queue, batch_of) = (queue.clone(), batch_of.clone());
+            let batch = Arc::new(AtomicUsize::new(1));
+            let limit = Arc::clone(&batch);
+            let orders = (queue, relief.add());
+            let work = move || device_thread(make, &orders, &limit, &batch_of, &ready);
             let name = format!("{name}-{number}");
             let thread = Builder::new().name(name.clone()).spawn(work);
             let thread = thread.map_err(|error| {
@@ -121,7 +126,7 @@ impl<Q, A> Drop for Devices<Q, A> {
 /// Makes the network, chooses the batch, says so, and works.
 fn device_thread<N: BatchNetwork>(
     make: Make<N>,
-    queue: &Receiver<JobOf<N>>,
+    orders: &(Receiver<JobOf<N>>, Receiver<()>),
     limit: &Arc<AtomicUsize>,
     batch_of: &dyn Fn(&mut N) -> Result<usize>,
     ready: &Sender<Result<()>>,
@@ -135,14 +140,14 @@ fn device_thread<N: BatchNetwork>(
             let _ = ready.send(Ok(()));
             // With the end of the network, since libraries may panic there.
             let work = AssertUnwindSafe(move || {
-                gather::run(&mut network, queue, limit);
+                gather::run(&mut network, orders, limit);
                 if !network.is_alive() {
                     std::mem::forget(network);
                 }
             });
             if catch_unwind(work).is_err() {
                 // Nobody may wait for a thread that is gone.
-                for job in queue {
+                for job in &orders.0 {
                     job.refuse(&gone());
                 }
             }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, select};
 
 use super::BatchNetwork;
 use crate::error::{Error, ErrorKind, Result};
@@ -30,13 +30,13 @@ type Batch<N> = Vec<JobOf<N>>;
 /// A batch, and what the device has of it.
 type Computing<N> = (Batch<N>, <N as BatchNetwork>::Running);
 
-/// Works until nobody can ask any more. `limit` is the largest batch; it is halved when memory runs out.
+/// Works until nobody can ask any more. `limit` is the largest batch; it is halved when memory runs out here, or elsewhere, which comes through `shortages`.
 ///
 /// A batch is what waits when the device is free, so that nobody waits for a batch to fill up; while one is computed, the next one is
 /// launched.
 pub(super) fn run<N: BatchNetwork>(
     network: &mut N,
-    jobs: &Receiver<JobOf<N>>,
+    (jobs, shortages): &(Receiver<JobOf<N>>, Receiver<()>),
     limit: &Arc<AtomicUsize>,
 ) {
     let mut waiting: VecDeque<JobOf<N>> = VecDeque::new();
@@ -45,9 +45,28 @@ pub(super) fn run<N: BatchNetwork>(
     let mut is_roomy = true;
     loop {
         let largest = limit.load(Ordering::Relaxed).max(1);
-        if waiting.is_empty() && running.is_none() {
-            let Ok(job) = jobs.recv() else { return };
-            waiting.push_back(job);
+        let is_short = if waiting.is_empty() && running.is_none() {
+            select! {
+                recv(jobs) -> job => match job {
+                    Ok(job) => {
+                        waiting.push_back(job);
+                        false
+                    }
+                    Err(_) => return,
+                },
+                recv(shortages) -> told => match told {
+                    Ok(()) => true,
+                    Err(_) => return,
+                },
+            }
+        } else {
+            shortages.try_recv().is_ok()
+        };
+        if is_short {
+            finish(network, &mut running);
+            network.give_back();
+            limit.store(largest.div_ceil(2), Ordering::Relaxed);
+            continue;
         }
         while waiting.len() < largest {
             match jobs.try_recv() {
@@ -68,10 +87,12 @@ pub(super) fn run<N: BatchNetwork>(
             Some(Ok(pass)) => running = Some((batch, pass)),
             // Without the batch before it, which has given its memory back, it may fit.
             Some(Err(error)) if error.kind() == ErrorKind::OutOfMemory && !was_alone => {
+                network.give_back();
                 is_roomy = false;
                 put_back(&mut waiting, batch);
             }
             Some(Err(error)) if error.kind() == ErrorKind::OutOfMemory && batch.len() > 1 => {
+                network.give_back();
                 limit.store(batch.len().div_ceil(2), Ordering::Relaxed);
                 put_back(&mut waiting, batch);
             }

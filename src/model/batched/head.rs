@@ -16,7 +16,7 @@ use super::BatchNetwork;
 use super::block::Bottleneck;
 use super::class_maps::ClassHead;
 use super::convolution::{Convolution, Engine, Loader, Transposed};
-use super::network::{Parts, device_error, give_back_if_full};
+use super::network::{Parts, device_error};
 use super::transfer::{Download, Transfer};
 use crate::error::Result;
 use crate::model::spec::{ModelSpec, TargetLayer};
@@ -167,24 +167,6 @@ impl HeadNetwork {
         let planes = gradient.permute((0, 3, 1, 2))?.contiguous()?;
         self.transfer.download(&planes)
     }
-
-    /// What differs in kind runs one after the other.
-    fn run_groups(&mut self, batch: &[&HeadQuestion]) -> Result<RunningHead> {
-        let kind = |asked: &HeadQuestion| (asked.layer, asked.pooled_gradient.is_some());
-        let mut groups = Vec::new();
-        let mut rest: Vec<usize> = (0..batch.len()).collect();
-        while let Some(first) = rest.first() {
-            let kind_of_first = kind(batch[*first]);
-            let (places, others): (Vec<usize>, Vec<usize>) = rest
-                .into_iter()
-                .partition(|place| kind(batch[*place]) == kind_of_first);
-            let questions: Vec<_> = places.iter().map(|place| batch[*place]).collect();
-            let answers = self.run(&questions).map_err(device_error)?;
-            groups.push(Group { places, answers });
-            rest = others;
-        }
-        Ok(RunningHead(groups))
-    }
 }
 
 /// Pictures that are asked the same at the same layer: their places in the batch, and what they are told.
@@ -203,9 +185,21 @@ impl BatchNetwork for HeadNetwork {
     type Running = RunningHead;
 
     fn launch(&mut self, batch: &[&HeadQuestion]) -> Result<RunningHead> {
-        let outcome = self.run_groups(batch);
-        give_back_if_full(&outcome, &*self.engine);
-        outcome
+        // What differs in kind runs one after the other.
+        let kind = |asked: &HeadQuestion| (asked.layer, asked.pooled_gradient.is_some());
+        let mut groups = Vec::new();
+        let mut rest: Vec<usize> = (0..batch.len()).collect();
+        while let Some(first) = rest.first() {
+            let kind_of_first = kind(batch[*first]);
+            let (places, others): (Vec<usize>, Vec<usize>) = rest
+                .into_iter()
+                .partition(|place| kind(batch[*place]) == kind_of_first);
+            let questions: Vec<_> = places.iter().map(|place| batch[*place]).collect();
+            let answers = self.run(&questions).map_err(device_error)?;
+            groups.push(Group { places, answers });
+            rest = others;
+        }
+        Ok(RunningHead(groups))
     }
 
     fn collect(&mut self, running: RunningHead) -> Result<Vec<Vec<f32>>> {
@@ -222,6 +216,10 @@ impl BatchNetwork for HeadNetwork {
         }
         placed.sort_by_key(|(place, _)| *place);
         Ok(placed.into_iter().map(|(_, values)| values).collect())
+    }
+
+    fn give_back(&mut self) {
+        self.engine.give_back();
     }
 
     fn is_alive(&self) -> bool {

@@ -23,6 +23,7 @@ mod head;
 mod network;
 mod picture;
 mod probe;
+mod relief;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -50,6 +51,7 @@ pub(in crate::model) use network::is_out_of_memory;
 pub(in crate::model) use network::{FoldedResNet, Parts, Question};
 pub use picture::Element;
 pub(in crate::model) use picture::channels_last;
+use relief::{Patient, Relief};
 #[cfg(feature = "cuda")]
 pub(in crate::model) use transfer::{Download, Transfer};
 
@@ -89,6 +91,9 @@ pub(in crate::model) trait BatchNetwork {
     /// If the device fails.
     fn collect(&mut self, running: Self::Running) -> Result<Vec<Self::Answer>>;
 
+    /// Gives back the memory that is held for later batches: it has run out. Nothing is under way.
+    fn give_back(&mut self);
+
     /// Whether the device still works. A network whose device is lost is not dropped: the device's libraries cannot give anything back.
     fn is_alive(&self) -> bool;
 }
@@ -110,6 +115,7 @@ type Heads = Devices<HeadQuestion, Vec<f32>>;
 pub struct Batched<P> {
     facts: Facts,
     to_device: fn(&ModelInput) -> P,
+    relief: Relief,
     passes: Devices<Question<P>, Forward>,
     make_heads: MakeHeads,
     /// Once somebody has asked.
@@ -191,29 +197,32 @@ impl<P: Clone + Send + 'static> Batched<P> {
                 probe::best_batch(network, &Question::of(picture, last), size.latency)
             }
         };
+        let relief = Relief::default();
         Ok(Self {
             facts,
             to_device,
-            passes: Devices::start("device", networks, batch_of)?,
+            passes: Devices::start("device", networks, batch_of, &relief)?,
+            relief,
             make_heads,
             heads: Mutex::new(None),
         })
     }
 
     /// Asks about activations, in batches as large as those of whole passes are now.
-    fn ask_head(&self, question: HeadQuestion) -> Result<Vec<f32>> {
-        let heads = {
-            let mut slot = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
-            match &*slot {
-                Some(heads) => Arc::clone(heads),
-                None => {
-                    let batch = self.passes.batch().div_ceil(self.passes.len().max(1));
-                    let heads = Devices::start("head", (self.make_heads)(), move |_| Ok(batch))?;
-                    Arc::clone(slot.insert(Arc::new(heads)))
-                }
-            }
-        };
-        heads.ask(question)
+    fn ask_head(&self, question: impl Fn() -> HeadQuestion) -> Result<Vec<f32>> {
+        self.relief.patiently(|| self.heads()?.ask(question()))
+    }
+
+    /// Starts what answers questions about activations, the first time.
+    fn heads(&self) -> Result<Arc<Heads>> {
+        let mut slot = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(heads) = &*slot {
+            return Ok(Arc::clone(heads));
+        }
+        let batch = self.passes.batch().div_ceil(self.passes.len().max(1));
+        let networks = (self.make_heads)();
+        let heads = Devices::start("head", networks, move |_| Ok(batch), &self.relief)?;
+        Ok(Arc::clone(slot.insert(Arc::new(heads))))
     }
 }
 
@@ -258,16 +267,19 @@ impl<P: Clone + Send + 'static> Classifier for Batched<P> {
             return Err(Error::new(ErrorKind::Compute, message).at_stage(Stage::Model));
         }
         let is_known = |class: &&usize| **class < spec.labels.len();
-        self.passes.ask(Question {
+        let question = || Question {
             picture: (self.to_device)(input),
             layers: layers.to_vec(),
             classes: classes.iter().filter(is_known).copied().collect(),
-        })
+        };
+        let forward = self.relief.patiently(|| self.passes.ask(question()))?;
+        let relief = self.relief.clone();
+        Ok(forward.fetched_by(|fetch| Box::new(Patient { fetch, relief })))
     }
 
     fn head(&self, layer: TargetLayer, activations: &Activations) -> Result<Vec<f32>> {
         check_activations(&self.facts.spec, layer, activations)?;
-        self.ask_head(HeadQuestion::logits(layer, activations))
+        self.ask_head(|| HeadQuestion::logits(layer, activations))
     }
 
     fn backpropagate(
@@ -278,12 +290,8 @@ impl<P: Clone + Send + 'static> Classifier for Batched<P> {
     ) -> Result<Activations> {
         let activations = forward.activations_of(layer)?;
         check_activations(&self.facts.spec, layer, activations)?;
-        let question = HeadQuestion::gradient(
-            layer,
-            activations,
-            logit_weights,
-            &self.facts.fully_connected,
-        );
+        let head = &self.facts.fully_connected;
+        let question = || HeadQuestion::gradient(layer, activations, logit_weights, head);
         Ok(Activations {
             values: self.ask_head(question)?,
             ..*activations

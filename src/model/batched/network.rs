@@ -244,9 +244,7 @@ impl<T: Element> BatchNetwork for FoldedResNet<T> {
     type Running = Running;
 
     fn launch(&mut self, batch: &[&Question<Vec<T>>]) -> Result<Running> {
-        let outcome = self.run(batch).map_err(device_error);
-        give_back_if_full(&outcome, &*self.engine);
-        outcome
+        self.run(batch).map_err(device_error)
     }
 
     fn collect(&mut self, running: Running) -> Result<Vec<Forward>> {
@@ -285,17 +283,12 @@ impl<T: Element> BatchNetwork for FoldedResNet<T> {
             .collect()
     }
 
+    fn give_back(&mut self) {
+        self.engine.give_back();
+    }
+
     fn is_alive(&self) -> bool {
         self.device.synchronize().is_ok()
-    }
-}
-
-/// A smaller batch shall find what this one could not have.
-pub(super) fn give_back_if_full<R>(outcome: &Result<R>, engine: &dyn Engine) {
-    if let Err(error) = outcome
-        && error.kind() == ErrorKind::OutOfMemory
-    {
-        engine.give_back();
     }
 }
 

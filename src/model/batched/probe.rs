@@ -21,7 +21,16 @@ pub(super) fn best_batch<N: BatchNetwork>(
     question: &N::Question,
     latency: Option<Duration>,
 ) -> Result<usize> {
-    choose(latency, |batch| time_of(network, question, batch))
+    choose(latency, |batch| {
+        let time = time_of(network, question, batch);
+        if time
+            .as_ref()
+            .is_err_and(|error| error.kind() == ErrorKind::OutOfMemory)
+        {
+            network.give_back();
+        }
+        time
+    })
 }
 
 fn choose(

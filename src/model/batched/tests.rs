@@ -29,6 +29,8 @@ struct Lab {
     /// Launched and not yet collected.
     under_way: AtomicUsize,
     is_lost: AtomicBool,
+    /// How often memory was given back.
+    given_back: AtomicUsize,
     /// Networks that are no more.
     dropped: AtomicUsize,
     most_under_way: AtomicUsize,
@@ -68,6 +70,11 @@ impl BatchNetwork for Echo {
         self.lab.under_way.fetch_sub(1, Ordering::Relaxed);
         let pass = |value| Forward::new(Vec::new(), Vec::new(), vec![value]);
         Ok(running.into_iter().map(pass).collect())
+    }
+
+    fn give_back(&mut self) {
+        assert_eq!(self.lab.under_way.load(Ordering::Relaxed), 0);
+        self.lab.given_back.fetch_add(1, Ordering::Relaxed);
     }
 
     fn is_alive(&self) -> bool {
@@ -231,6 +238,28 @@ fn memory_that_the_batch_before_had_is_waited_for() {
 }
 
 #[test]
+fn who_lacks_memory_elsewhere_gets_what_devices_hold() {
+    let lab = lab(usize::MAX);
+    let model = start(&lab, 2, 8);
+    let has_memory = || match lab.given_back.load(Ordering::Relaxed) {
+        2.. => Ok(()),
+        _ => Err(Error::new(ErrorKind::OutOfMemory, "full")),
+    };
+    // While both devices wait for pictures.
+    model.relief.patiently(has_memory).unwrap();
+    let halved = model.batch().unwrap();
+    assert!(halved < 16, "{halved}");
+    // While they compute.
+    lab.given_back.store(0, Ordering::Relaxed);
+    thread::scope(|scope| {
+        let asking = scope.spawn(|| ask(&model, 16, 40));
+        model.relief.patiently(has_memory).unwrap();
+        assert!(asking.join().unwrap().is_empty());
+    });
+    assert!(model.batch().unwrap() < halved, "{:?}", model.batch());
+}
+
+#[test]
 fn a_lost_device_is_told_to_all_who_wait_in_one_line() {
     let lab = lab(usize::MAX);
     let model = start(&lab, 1, 4);
@@ -268,6 +297,7 @@ fn a_network_that_panics_leaves_nobody_waiting() {
         fn collect(&mut self, (): ()) -> Result<Vec<Forward>> {
             Ok(Vec::new())
         }
+        fn give_back(&mut self) {}
         fn is_alive(&self) -> bool {
             true
         }

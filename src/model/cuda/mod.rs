@@ -179,7 +179,6 @@ fn keep_memory(device: &CudaDevice) -> candle_core::Result<()> {
 }
 
 /// Ends that for what is not in use: recorded passes and the libraries have memory of their own, and find none while the program keeps it.
-#[cfg(feature = "cudnn")]
 fn release_pool(device: &CudaDevice) {
     // It is a try: whoever needs the memory finds out whether it helped.
     if let Ok(Some(pool)) = pool_of(device) {
@@ -213,6 +212,8 @@ fn parts<T: Element>(number: usize) -> candle_core::Result<Parts<T>> {
 /// What the thread of a network behind inner layers needs.
 fn head_parts(number: usize) -> candle_core::Result<Parts<f32>> {
     let device = open(number)?;
+    // The passes' share of it: kernels and handles come from what the driver has left.
+    release_pool(&device);
     Ok(Parts {
         engine: head_engine(&device)?,
         transfer: Box::new(PinnedTransfer::new(device.clone())),
