@@ -7,7 +7,7 @@ use std::arch::x86_64::*;
 
 use half::bf16;
 
-use super::simd::Simd;
+use super::simd::{Simd, read, write};
 
 /// f32 in memory.
 #[derive(Debug, Clone, Copy)]
@@ -38,12 +38,12 @@ macro_rules! f32_lanes {
 
         #[inline(always)]
         unsafe fn load_f32(from: *const f32) -> __m256 {
-            _mm256_loadu_ps(from)
+            read(from.cast())
         }
 
         #[inline(always)]
         unsafe fn store_f32(to: *mut f32, value: __m256) {
-            _mm256_storeu_ps(to, value);
+            write(to.cast(), value);
         }
 
         #[inline(always)]
@@ -54,7 +54,7 @@ macro_rules! f32_lanes {
 
         #[inline(always)]
         unsafe fn load_words(from: *const Self::Element) -> __m256 {
-            _mm256_loadu_ps(from.cast())
+            read(from.cast())
         }
 
         #[inline(always)]
@@ -128,12 +128,12 @@ impl Simd for Avx2F32 {
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> __m256 {
-        _mm256_loadu_ps(from)
+        read(from.cast())
     }
 
     #[inline(always)]
     unsafe fn store(to: *mut f32, value: __m256) {
-        _mm256_storeu_ps(to, value)
+        write(to.cast(), value)
     }
 
     #[inline(always)]
@@ -150,7 +150,7 @@ impl Simd for Avx2Bf16 {
 
     #[inline(always)]
     unsafe fn load(from: *const bf16) -> __m256 {
-        let halves = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()));
+        let halves = _mm256_cvtepu16_epi32(read(from.cast()));
         _mm256_castsi256_ps(_mm256_slli_epi32::<16>(halves))
     }
 
@@ -163,7 +163,7 @@ impl Simd for Avx2Bf16 {
         let rounded = _mm256_srli_epi32::<16>(_mm256_add_epi32(bits, rounding));
         let packed = _mm256_packus_epi32(rounded, rounded);
         let in_order = _mm256_permute4x64_epi64::<0b00_00_10_00>(packed);
-        _mm_storeu_si128(to.cast(), _mm256_castsi256_si128(in_order));
+        write(to.cast(), _mm256_castsi256_si128(in_order));
     }
 
     #[inline(always)]

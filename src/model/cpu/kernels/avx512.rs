@@ -7,7 +7,7 @@ use std::arch::x86_64::*;
 
 use half::{bf16, f16};
 
-use super::simd::Simd;
+use super::simd::{Simd, read, write};
 
 /// f32 in memory; needs `avx512f`.
 #[derive(Debug, Clone, Copy)]
@@ -35,12 +35,12 @@ macro_rules! f32_lanes {
 
         #[inline(always)]
         unsafe fn load_f32(from: *const f32) -> __m512 {
-            _mm512_loadu_ps(from)
+            read(from.cast())
         }
 
         #[inline(always)]
         unsafe fn store_f32(to: *mut f32, value: __m512) {
-            _mm512_storeu_ps(to, value);
+            write(to.cast(), value);
         }
 
         #[inline(always)]
@@ -51,7 +51,7 @@ macro_rules! f32_lanes {
 
         #[inline(always)]
         unsafe fn load_words(from: *const Self::Element) -> __m512 {
-            _mm512_loadu_ps(from.cast())
+            read(from.cast())
         }
 
         #[inline(always)]
@@ -122,12 +122,12 @@ impl Simd for Avx512F32 {
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> __m512 {
-        _mm512_loadu_ps(from)
+        read(from.cast())
     }
 
     #[inline(always)]
     unsafe fn store(to: *mut f32, value: __m512) {
-        _mm512_storeu_ps(to, value)
+        write(to.cast(), value)
     }
 
     #[inline(always)]
@@ -144,7 +144,7 @@ impl Simd for Avx512Bf16 {
 
     #[inline(always)]
     unsafe fn load(from: *const bf16) -> __m512 {
-        let halves = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()));
+        let halves = _mm512_cvtepu16_epi32(read(from.cast()));
         _mm512_castsi512_ps(_mm512_slli_epi32::<16>(halves))
     }
 
@@ -152,7 +152,7 @@ impl Simd for Avx512Bf16 {
     unsafe fn store(to: *mut bf16, value: __m512) {
         // Both are 256 bits without invalid values.
         let halves = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(value));
-        _mm256_storeu_si256(to.cast(), halves);
+        write(to.cast(), halves);
     }
 
     #[inline(always)]
@@ -175,13 +175,13 @@ impl Simd for Avx512F16 {
 
     #[inline(always)]
     unsafe fn load(from: *const f16) -> __m512 {
-        _mm512_cvtph_ps(_mm256_loadu_si256(from.cast()))
+        _mm512_cvtph_ps(read(from.cast()))
     }
 
     #[inline(always)]
     unsafe fn store(to: *mut f16, value: __m512) {
         let halves = _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(value);
-        _mm256_storeu_si256(to.cast(), halves);
+        write(to.cast(), halves);
     }
 
     #[inline(always)]
