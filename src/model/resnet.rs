@@ -1,8 +1,8 @@
 //! ResNet with bottleneck blocks in candle: named layers, split at a target layer.
 //!
 //! He et al., "Deep Residual Learning for Image Recognition", 2015. This is the reference path: plain candle operations in f32,
-//! in the order in which Keras computes them. Folding batch normalisation into the convolutions would save a tenth of the time, but its
-//! other rounding flips ReLUs whose input is almost 0: on one of four test photos that moved the `layer2` map by 1.1e-3.
+//! in the order in which Keras computes them. Folding batch normalisation into the convolutions would save a tenth of the time, but it
+//! rounds otherwise than Keras does, and a ReLU whose input is almost 0 shows it.
 
 use candle_core::{D, Device, Tensor, Var};
 use candle_nn::{Linear, Module};

@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::BatchNetwork;
 use super::gather::{self, Job, JobOf};
-use super::relief::Relief;
+use super::memory_pressure::MemoryPressure;
 use crate::error::{Error, ErrorKind, Result, Stage};
 
 /// Questions that may wait for all devices together: as many as a handful of devices' callers with large batches, so that nobody is kept from asking and
@@ -43,7 +43,7 @@ impl<Q, A> fmt::Debug for Devices<Q, A> {
 }
 
 impl<Q: Send + 'static, A: Send + 'static> Devices<Q, A> {
-    /// Starts threads `name-0`, `name-1` and so on, and waits until all are ready. `batch_of` chooses a network's largest batch, on its thread. Through `relief` they hear that
+    /// Starts threads `name-0`, `name-1` and so on, and waits until all are ready. `batch_of` chooses a network's largest batch, on its thread. Through `pressure` they hear that
     /// memory is short.
     ///
     /// # Errors
@@ -52,7 +52,7 @@ impl<Q: Send + 'static, A: Send + 'static> Devices<Q, A> {
         name: &str,
         networks: Vec<Make<N>>,
         batch_of: impl Fn(&mut N) -> Result<usize> + Clone + Send + 'static,
-        relief: &Relief,
+        pressure: &MemoryPressure,
     ) -> Result<Self>
     where
         N: BatchNetwork<Question = Q, Answer = A> + 'static,
@@ -68,7 +68,7 @@ impl<Q: Send + 'static, A: Send + 'static> Devices<Q, A> {
             let (queue, batch_of) = (queue.clone(), batch_of.clone());
             let batch = Arc::new(AtomicUsize::new(1));
             let limit = Arc::clone(&batch);
-            let orders = (queue, relief.add());
+            let orders = (queue, pressure.add());
             let work = move || device_thread(make, &orders, &limit, &batch_of, &ready);
             let name = format!("{name}-{number}");
             let thread = Builder::new().name(name.clone()).spawn(work);
@@ -131,30 +131,36 @@ fn device_thread<N: BatchNetwork>(
     batch_of: &dyn Fn(&mut N) -> Result<usize>,
     ready: &Sender<Result<()>>,
 ) {
-    let prepared = make().and_then(|mut network| {
-        limit.store(batch_of(&mut network)?.max(1), Ordering::Relaxed);
-        Ok(network)
-    });
-    match prepared {
-        Ok(mut network) => {
-            let _ = ready.send(Ok(()));
-            // With the end of the network, since libraries may panic there.
-            let work = AssertUnwindSafe(move || {
-                gather::run(&mut network, orders, limit);
-                if !network.is_alive() {
-                    std::mem::forget(network);
-                }
-            });
-            if catch_unwind(work).is_err() {
-                // Nobody may wait for a thread that is gone.
-                for job in &orders.0 {
-                    job.refuse(&gone());
-                }
-            }
-        }
+    let mut network = match make() {
+        Ok(network) => network,
         Err(error) => {
             let _ = ready.send(Err(error));
+            return;
         }
+    };
+    match batch_of(&mut network) {
+        Ok(batch) => limit.store(batch.max(1), Ordering::Relaxed),
+        Err(error) => {
+            let _ = ready.send(Err(error));
+            let_go(network);
+            return;
+        }
+    }
+    let _ = ready.send(Ok(()));
+    let work = AssertUnwindSafe(|| gather::run(&mut network, orders, limit));
+    if catch_unwind(work).is_err() {
+        // Nobody may wait for a thread that is gone.
+        for job in &orders.0 {
+            job.refuse(&gone());
+        }
+    }
+    let_go(network);
+}
+
+/// Gives back what a network has, if its device still can: libraries panic where it cannot.
+fn let_go<N: BatchNetwork>(network: N) {
+    if !network.is_alive() {
+        std::mem::forget(network);
     }
 }
 

@@ -3,11 +3,15 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, select};
 
 use super::BatchNetwork;
 use crate::error::{Error, ErrorKind, Result};
+
+/// Who lacks memory so soon after others lacks the same memory.
+const SAME_SHORTAGE: Duration = Duration::from_millis(100);
 
 /// A question, and who waits for the answer.
 #[derive(Debug)]
@@ -41,6 +45,7 @@ pub(super) fn run<N: BatchNetwork>(
 ) {
     let mut waiting: VecDeque<JobOf<N>> = VecDeque::new();
     let mut running: Option<Computing<N>> = None;
+    let mut last_shortage: Option<Instant> = None;
     // Whether a batch fits beside the one before it.
     let mut is_roomy = true;
     loop {
@@ -63,6 +68,10 @@ pub(super) fn run<N: BatchNetwork>(
             shortages.try_recv().is_ok()
         };
         if is_short {
+            if last_shortage.is_some_and(|at| at.elapsed() < SAME_SHORTAGE) {
+                continue;
+            }
+            last_shortage = Some(Instant::now());
             finish(network, &mut running);
             network.give_back();
             limit.store(largest.div_ceil(2), Ordering::Relaxed);

@@ -125,7 +125,10 @@ impl HeadNetwork {
         })
     }
 
-    /// Of pictures that are asked the same at the same layer.
+    /// Of pictures that are asked the same at the same layer: `[pictures, classes]`, or `[pictures, channels, height, width]` of the layer.
+    ///
+    /// # Errors
+    /// If the device fails.
     fn run(&mut self, batch: &[&HeadQuestion]) -> candle_core::Result<Download> {
         let Some(first) = batch.first() else {
             return Ok(Box::new(|| Ok(Vec::new())));
@@ -148,6 +151,14 @@ impl HeadNetwork {
             }
             return self.transfer.download(&self.classes.logits(&x)?);
         };
+        // Before anything is computed: this copy would wait for it.
+        let last = [
+            batch.len(),
+            1,
+            1,
+            gradients.first().map_or(0, |first| first.len()),
+        ];
+        let pooled = self.transfer.upload(&gradients, last)?;
         let mut passed = Vec::new();
         for block in behind {
             let outputs = block.there.forward(engine, &x)?;
@@ -155,10 +166,7 @@ impl HeadNetwork {
             passed.push((&block.back, outputs));
         }
         // Average pooling gives each of its cells the same share.
-        let (pictures, height, width, channels) = x.dims4()?;
-        let pooled = self
-            .transfer
-            .upload(&gradients, [pictures, 1, 1, channels])?;
+        let (_, height, width, _) = x.dims4()?;
         let shares = (pooled / (height * width) as f64)?;
         let mut gradient = shares.broadcast_as(x.shape())?.contiguous()?;
         while let Some((back, outputs)) = passed.pop() {
@@ -223,6 +231,8 @@ impl BatchNetwork for HeadNetwork {
     }
 
     fn is_alive(&self) -> bool {
+        // The first time, CUDA may tell of something that failed long ago.
+        let _ = self.device.synchronize();
         self.device.synchronize().is_ok()
     }
 }

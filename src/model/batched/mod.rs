@@ -20,10 +20,10 @@ mod convolution;
 mod devices;
 mod gather;
 mod head;
+mod memory_pressure;
 mod network;
 mod picture;
 mod probe;
-mod relief;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -44,6 +44,7 @@ use devices::Devices;
 pub(in crate::model) use devices::Make;
 pub(in crate::model) use head::HeadNetwork;
 use head::HeadQuestion;
+use memory_pressure::{MemoryPressure, RetryingFetch};
 #[cfg(feature = "cuda")]
 pub(in crate::model) use network::device_error;
 #[cfg(feature = "cudnn")]
@@ -51,7 +52,6 @@ pub(in crate::model) use network::is_out_of_memory;
 pub(in crate::model) use network::{FoldedResNet, Parts, Question};
 pub use picture::Element;
 pub(in crate::model) use picture::channels_last;
-use relief::{Patient, Relief};
 #[cfg(feature = "cuda")]
 pub(in crate::model) use transfer::{Download, Transfer};
 
@@ -115,11 +115,11 @@ type Heads = Devices<HeadQuestion, Vec<f32>>;
 pub struct Batched<P> {
     facts: Facts,
     to_device: fn(&ModelInput) -> P,
-    relief: Relief,
+    pressure: MemoryPressure,
     passes: Devices<Question<P>, Forward>,
     make_heads: MakeHeads,
     /// Once somebody has asked.
-    heads: Mutex<Option<Arc<Heads>>>,
+    heads: Mutex<Option<Result<Arc<Heads>>>>,
 }
 
 impl<P> fmt::Debug for Batched<P> {
@@ -197,32 +197,36 @@ impl<P: Clone + Send + 'static> Batched<P> {
                 probe::best_batch(network, &Question::of(picture, last), size.latency)
             }
         };
-        let relief = Relief::default();
+        let pressure = MemoryPressure::default();
         Ok(Self {
             facts,
             to_device,
-            passes: Devices::start("device", networks, batch_of, &relief)?,
-            relief,
+            passes: Devices::start("device", networks, batch_of, &pressure)?,
+            pressure,
             make_heads,
             heads: Mutex::new(None),
         })
     }
 
-    /// Asks about activations, in batches as large as those of whole passes are now.
+    /// Asks about activations.
     fn ask_head(&self, question: impl Fn() -> HeadQuestion) -> Result<Vec<f32>> {
-        self.relief.patiently(|| self.heads()?.ask(question()))
+        let heads = self.heads()?;
+        self.pressure.retry(|| heads.ask(question()))
     }
 
-    /// Starts what answers questions about activations, the first time.
+    /// What answers questions about activations: started the first time, with batches as large as those of whole passes are then. Whoever comes
+    /// while it starts waits; if it does not start, that is everybody's answer.
     fn heads(&self) -> Result<Arc<Heads>> {
+        let start = || {
+            let batch = self.passes.batch().div_ceil(self.passes.len().max(1));
+            let networks = (self.make_heads)();
+            Devices::start("head", networks, move |_| Ok(batch), &self.pressure)
+        };
         let mut slot = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(heads) = &*slot {
-            return Ok(Arc::clone(heads));
-        }
-        let batch = self.passes.batch().div_ceil(self.passes.len().max(1));
-        let networks = (self.make_heads)();
-        let heads = Devices::start("head", networks, move |_| Ok(batch), &self.relief)?;
-        Ok(Arc::clone(slot.insert(Arc::new(heads))))
+        let started = slot.get_or_insert_with(|| self.pressure.retry(start).map(Arc::new));
+        let heads = started.as_ref().map(Arc::clone);
+        // An error cannot be copied, its text can.
+        heads.map_err(|error| Error::new(error.kind(), error.one_line()))
     }
 }
 
@@ -272,9 +276,9 @@ impl<P: Clone + Send + 'static> Classifier for Batched<P> {
             layers: layers.to_vec(),
             classes: classes.iter().filter(is_known).copied().collect(),
         };
-        let forward = self.relief.patiently(|| self.passes.ask(question()))?;
-        let relief = self.relief.clone();
-        Ok(forward.fetched_by(|fetch| Box::new(Patient { fetch, relief })))
+        let forward = self.pressure.retry(|| self.passes.ask(question()))?;
+        let pressure = self.pressure.clone();
+        Ok(forward.fetched_by(|fetch| Box::new(RetryingFetch { fetch, pressure })))
     }
 
     fn head(&self, layer: TargetLayer, activations: &Activations) -> Result<Vec<f32>> {
@@ -291,6 +295,11 @@ impl<P: Clone + Send + 'static> Classifier for Batched<P> {
         let activations = forward.activations_of(layer)?;
         check_activations(&self.facts.spec, layer, activations)?;
         let head = &self.facts.fully_connected;
+        let (weights, classes) = (logit_weights.len(), head.bias.len());
+        if weights != classes {
+            let message = format!("{weights} weights for {classes} logits");
+            return Err(Error::new(ErrorKind::Compute, message).at_stage(Stage::Model));
+        }
         let question = || HeadQuestion::gradient(layer, activations, logit_weights, head);
         Ok(Activations {
             values: self.ask_head(question)?,

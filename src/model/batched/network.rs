@@ -288,6 +288,8 @@ impl<T: Element> BatchNetwork for FoldedResNet<T> {
     }
 
     fn is_alive(&self) -> bool {
+        // The first time, CUDA may tell of something that failed long ago.
+        let _ = self.device.synchronize();
         self.device.synchronize().is_ok()
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use super::{BatchNetwork, BatchSize, Batched, Facts, Make, MakeHeads, Question};
+use super::{BatchNetwork, BatchSize, Batched, Devices, Facts, Make, MakeHeads, Question};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{
     Backend, Classifier, Forward, FullyConnected, Labels, ModelInput, ModelSpec, Normalization,
@@ -41,6 +41,18 @@ struct Echo {
     lab: Arc<Lab>,
     /// A batch takes so long.
     pace: Duration,
+    /// Its batches that were launched and not yet collected.
+    under_way: usize,
+}
+
+impl Echo {
+    fn new(lab: Arc<Lab>, pace: Duration) -> Self {
+        Self {
+            lab,
+            pace,
+            under_way: 0,
+        }
+    }
 }
 
 impl BatchNetwork for Echo {
@@ -58,6 +70,7 @@ impl BatchNetwork for Echo {
         if is_full || batch.len() > self.lab.room.load(Ordering::Relaxed) {
             return Err(Error::new(ErrorKind::OutOfMemory, "full"));
         }
+        self.under_way += 1;
         let under_way = self.lab.under_way.fetch_add(1, Ordering::Relaxed) + 1;
         self.lab
             .most_under_way
@@ -67,13 +80,14 @@ impl BatchNetwork for Echo {
 
     fn collect(&mut self, running: Vec<f32>) -> Result<Vec<Forward>> {
         thread::sleep(self.pace);
+        self.under_way -= 1;
         self.lab.under_way.fetch_sub(1, Ordering::Relaxed);
         let pass = |value| Forward::new(Vec::new(), Vec::new(), vec![value]);
         Ok(running.into_iter().map(pass).collect())
     }
 
     fn give_back(&mut self) {
-        assert_eq!(self.lab.under_way.load(Ordering::Relaxed), 0);
+        assert_eq!(self.under_way, 0);
         self.lab.given_back.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -138,7 +152,7 @@ fn start(lab: &Arc<Lab>, devices: usize, most: usize) -> Batched<f32> {
     let make = || -> Make<Echo> {
         let lab = Arc::clone(lab);
         let pace = Duration::from_millis(5);
-        Box::new(move || Ok(Echo { lab, pace }))
+        Box::new(move || Ok(Echo::new(lab, pace)))
     };
     let size = BatchSize {
         most: Some(most),
@@ -246,17 +260,59 @@ fn who_lacks_memory_elsewhere_gets_what_devices_hold() {
         _ => Err(Error::new(ErrorKind::OutOfMemory, "full")),
     };
     // While both devices wait for pictures.
-    model.relief.patiently(has_memory).unwrap();
+    model.pressure.retry(has_memory).unwrap();
     let halved = model.batch().unwrap();
     assert!(halved < 16, "{halved}");
     // While they compute.
     lab.given_back.store(0, Ordering::Relaxed);
     thread::scope(|scope| {
         let asking = scope.spawn(|| ask(&model, 16, 40));
-        model.relief.patiently(has_memory).unwrap();
+        model.pressure.retry(has_memory).unwrap();
         assert!(asking.join().unwrap().is_empty());
     });
     assert!(model.batch().unwrap() < halved, "{:?}", model.batch());
+}
+
+#[test]
+fn a_device_that_lacks_memory_at_its_start_gets_some_from_the_others() {
+    let (lab, full) = (lab(usize::MAX), Arc::new(AtomicBool::new(true)));
+    let model = start(&lab, 1, 8);
+    let start = || {
+        let is_full = lab.given_back.load(Ordering::Relaxed) == 0;
+        full.store(is_full, Ordering::Relaxed);
+        let (lab, full) = (Arc::clone(&lab), Arc::clone(&full));
+        let make: Make<Echo> = Box::new(move || {
+            if full.load(Ordering::Relaxed) {
+                return Err(Error::new(ErrorKind::OutOfMemory, "full"));
+            }
+            let pace = Duration::ZERO;
+            Ok(Echo::new(lab, pace))
+        });
+        Devices::start("late", vec![make], |_| Ok(2), &model.pressure)
+    };
+    let late = model.pressure.retry(start).unwrap();
+    assert!(model.batch().unwrap() < 8);
+    assert_eq!(late.batch(), 2);
+    let spec = &model.facts.spec;
+    let pass = late.ask(Question::of(5.0, spec.last_layer())).unwrap();
+    assert_eq!(pass.logits, [5.0]);
+}
+
+/// The cause is told, not what its end brings about.
+#[test]
+fn a_device_that_is_lost_while_its_batch_is_measured_is_not_given_back() {
+    let lab = lab(usize::MAX);
+    lab.is_lost.store(true, Ordering::Relaxed);
+    lab.failures.lock().unwrap().push_back(ErrorKind::Compute);
+    let make: Make<Echo> = {
+        let lab = Arc::clone(&lab);
+        let pace = Duration::ZERO;
+        Box::new(move || Ok(Echo::new(lab, pace)))
+    };
+    let networks = (vec![make], no_heads());
+    let error = Batched::start(facts(), first_value, networks, BatchSize::default()).unwrap_err();
+    assert_eq!(error.one_line(), "made to fail");
+    assert_eq!(lab.dropped.load(Ordering::Relaxed), 0);
 }
 
 #[test]
@@ -329,7 +385,7 @@ fn without_a_size_the_batch_is_measured() {
     let make: Make<Echo> = {
         let lab = Arc::clone(&lab);
         let pace = Duration::from_millis(2);
-        Box::new(move || Ok(Echo { lab, pace }))
+        Box::new(move || Ok(Echo::new(lab, pace)))
     };
     let size = BatchSize::default();
     let model = Batched::start(facts(), first_value, (vec![make], no_heads()), size).unwrap();

@@ -10,7 +10,6 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use candle_core::backend::BackendDevice;
 use candle_core::{
     CpuStorage, CudaDevice, CudaStorage, CustomOp1, DType, Error, Layout, Result, Shape, Storage,
     Tensor, TensorId,
@@ -26,7 +25,7 @@ use cudarc::cudnn::{
 };
 use cudarc::driver::{CudaSlice, DevicePtr};
 
-use super::release_pool;
+use super::{release_pool, wait_for};
 use crate::model::TargetLayer;
 use crate::model::batched::{Convolution, Element, Engine, Layers, Passed};
 
@@ -407,10 +406,10 @@ impl<T: Element> Engine for CudnnEngine<T> {
 
     /// Scratch memory, and what the driver holds for this process. Nothing that was recorded may run again.
     fn give_back(&self) {
-        // A device that is lost works on nothing.
-        let _ = self.device.synchronize();
+        let stream = self.device.cuda_stream();
+        wait_for(&stream);
         self.workspaces.borrow_mut().clear();
-        let _ = self.device.synchronize();
+        wait_for(&stream);
         release_pool(&self.device);
     }
 

@@ -17,6 +17,7 @@ use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
 use cudarc::driver::{CudaGraph, CudaStream, DevicePtr, result, sys};
 
 use super::cudnn::{CudnnEngine, with_slice};
+use super::wait_for;
 use crate::model::TargetLayer;
 use crate::model::batched::{Convolution, Element, Engine, Layers, Passed, is_out_of_memory};
 
@@ -147,9 +148,9 @@ impl<T: Element> GraphEngine<T> {
 
 impl<T> Drop for GraphEngine<T> {
     fn drop(&mut self) {
-        // Memory is given back on another stream than the one that may still work on it. A device that is lost does not.
-        let _ = self.device.synchronize();
-        let _ = self.recorder_stream.synchronize();
+        // Memory is given back on another stream than the one that may still work on it.
+        wait_for(&self.device.cuda_stream());
+        wait_for(&self.recorder_stream);
     }
 }
 
@@ -185,7 +186,10 @@ impl<T: Element> Engine for GraphEngine<T> {
         };
         if is_new {
             let outcome = match self.record(pictures, layers) {
-                Err(error) if is_out_of_memory(&error.to_string()) => return Err(error),
+                // A picture that is alone has no smaller batch; unrecorded it needs less.
+                Err(error) if is_out_of_memory(&error.to_string()) && pictures.dim(0)? > 1 => {
+                    return Err(error);
+                }
                 outcome => outcome.map_err(|error| error.to_string()),
             };
             self.recorded.borrow_mut().insert(key.clone(), outcome);
@@ -198,9 +202,8 @@ impl<T: Element> Engine for GraphEngine<T> {
 
     /// What recorded passes hold, too.
     fn give_back(&self) {
-        // A device that is lost works on nothing.
-        let _ = self.device.synchronize();
-        let _ = self.recorder_stream.synchronize();
+        wait_for(&self.device.cuda_stream());
+        wait_for(&self.recorder_stream);
         self.recorded.borrow_mut().clear();
         let device = self.recorder_stream.context().cu_device();
         // SAFETY: the device is valid as long as its context; no recorded pass is left whose memory this could be.

@@ -145,11 +145,19 @@ impl<T: Element> Transfer<T> for PinnedTransfer<T> {
         let values = values.contiguous()?;
         let len = values.elem_count();
         let stream = self.device.cuda_stream();
-        let free = self.outputs.borrow_mut().pop();
+        let free = {
+            let mut free = self.outputs.borrow_mut();
+            let large_enough = free.iter().position(|buffer| buffer.memory.len() >= len);
+            // A larger one takes the place of one that is too small.
+            large_enough.map(|at| free.swap_remove(at)).or_else(|| {
+                free.pop();
+                None
+            })
+        };
         let mut buffer = match free {
-            Some(buffer) if buffer.memory.len() >= len => buffer,
+            Some(buffer) => buffer,
             // Read by the host: cached memory.
-            _ => Buffer::new(&stream, len, 0)?,
+            None => Buffer::new(&stream, len, 0)?,
         };
         buffer.wait()?;
         {

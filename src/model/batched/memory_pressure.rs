@@ -1,10 +1,10 @@
-//! Memory that runs out where another thread has it: whoever misses some asks all devices' threads to give back what they hold, and tries again.
+//! Device memory that runs out where another thread has it: whoever lacks some asks all devices' threads to give back what they hold, and tries again.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::error::{ErrorKind, Result};
 use crate::model::{Activations, FetchActivations};
@@ -21,9 +21,9 @@ const PAUSES: [Duration; 6] = [
 
 /// Says to devices' threads that memory is short.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Relief(Arc<Mutex<Vec<Sender<()>>>>);
+pub(super) struct MemoryPressure(Arc<Mutex<Vec<Sender<()>>>>);
 
-impl Relief {
+impl MemoryPressure {
     /// One more thread, which listens to the receiver.
     pub(super) fn add(&self) -> Receiver<()> {
         // Who asks while the thread has not heard the last one says nothing new.
@@ -34,16 +34,17 @@ impl Relief {
     }
 
     fn ask(&self) {
-        for thread in &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            let _ = thread.try_send(());
-        }
+        let mut threads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Without those that are no more.
+        threads
+            .retain(|thread| !matches!(thread.try_send(()), Err(TrySendError::Disconnected(()))));
     }
 
     /// What `work` says, which is asked again while it lacks memory.
     ///
     /// # Errors
     /// Those of `work`; that there is no memory, if there is none a second later.
-    pub(super) fn patiently<R>(&self, work: impl Fn() -> Result<R>) -> Result<R> {
+    pub(super) fn retry<R>(&self, work: impl Fn() -> Result<R>) -> Result<R> {
         for pause in PAUSES {
             match work() {
                 Err(error) if error.kind() == ErrorKind::OutOfMemory => {
@@ -59,14 +60,14 @@ impl Relief {
 
 /// Activations that are fetched again where there was no memory to fetch them.
 #[derive(Debug)]
-pub(super) struct Patient {
+pub(super) struct RetryingFetch {
     pub(super) fetch: Box<dyn FetchActivations>,
-    pub(super) relief: Relief,
+    pub(super) pressure: MemoryPressure,
 }
 
-impl FetchActivations for Patient {
+impl FetchActivations for RetryingFetch {
     fn fetch(&self, index: usize) -> Result<Activations> {
-        self.relief.patiently(|| self.fetch.fetch(index))
+        self.pressure.retry(|| self.fetch.fetch(index))
     }
 }
 
@@ -79,12 +80,12 @@ mod tests {
 
     #[test]
     fn only_what_lacks_memory_is_tried_again_and_not_for_ever() {
-        let relief = Relief::default();
-        let told = relief.add();
+        let pressure = MemoryPressure::default();
+        let told = pressure.add();
         let tries = Cell::new(0);
         let after = |failures: usize, kind: ErrorKind| {
             tries.set(0);
-            relief.patiently(|| {
+            pressure.retry(|| {
                 tries.set(tries.get() + 1);
                 if tries.get() > failures {
                     return Ok(tries.get());
