@@ -5,6 +5,7 @@
 //! ```
 
 pub mod batched;
+mod bottleneck;
 pub mod convert;
 pub mod cpu;
 #[cfg(feature = "cuda")]

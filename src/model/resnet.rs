@@ -8,6 +8,7 @@ use candle_core::{D, Device, Tensor, Var};
 use candle_nn::{Linear, Module};
 
 use crate::error::{Error, ErrorKind, Result, Stage};
+use crate::model::bottleneck::Bottleneck;
 use crate::model::spec::{BASE_CHANNELS, ModelSpec, TargetLayer};
 use crate::model::weights::WeightFile;
 use crate::model::{
@@ -69,51 +70,7 @@ impl Convolution {
     }
 }
 
-/// Residual block: 1x1, 3x3, 1x1, plus the input (through a 1x1 where the shape changes).
-#[derive(Debug)]
-struct Bottleneck {
-    conv1: Convolution,
-    conv2: Convolution,
-    conv3: Convolution,
-    downsample: Option<Convolution>,
-}
-
-impl Bottleneck {
-    fn load(file: &WeightFile, spec: &ModelSpec, layer: TargetLayer) -> Result<Self> {
-        let shape = layer.shape();
-        let (inner, stride) = (shape.inner, shape.stride);
-        let (stride1, stride2) = if spec.has_stride_in_1x1 {
-            (stride, 1)
-        } else {
-            (1, stride)
-        };
-        let name = layer.torch_name();
-        let conv = |index: usize, shape, stride| {
-            let (conv, norm) = (format!("{name}.conv{index}"), format!("{name}.bn{index}"));
-            Convolution::load(file, spec.batch_norm_epsilon, &conv, &norm, shape, stride)
-        };
-        let downsample = shape.has_downsample.then(|| {
-            let (conv, norm) = (
-                format!("{name}.downsample.0"),
-                format!("{name}.downsample.1"),
-            );
-            Convolution::load(
-                file,
-                spec.batch_norm_epsilon,
-                &conv,
-                &norm,
-                [shape.output, shape.input, 1],
-                stride,
-            )
-        });
-        Ok(Self {
-            conv1: conv(1, [inner, shape.input, 1], stride1)?,
-            conv2: conv(2, [inner, inner, 3], stride2)?,
-            conv3: conv(3, [shape.output, inner, 1], 1)?,
-            downsample: downsample.transpose()?,
-        })
-    }
-
+impl Bottleneck<Convolution> {
     fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         let y = self.conv1.forward(x)?.relu()?;
         let y = self.conv2.forward(&y)?.relu()?;
@@ -131,7 +88,7 @@ impl Bottleneck {
 pub struct ResNet {
     spec: ModelSpec,
     stem: Convolution,
-    blocks: Vec<(TargetLayer, Bottleneck)>,
+    blocks: Vec<(TargetLayer, Bottleneck<Convolution>)>,
     fully_connected: FullyConnected,
     linear: Linear,
 }
@@ -154,7 +111,12 @@ impl ResNet {
         let blocks = spec
             .target_layers()
             .into_iter()
-            .map(|layer| Ok((layer, Bottleneck::load(file, &spec, layer)?)))
+            .map(|layer| {
+                let block = Bottleneck::load(&spec, layer, |conv, norm, shape, stride| {
+                    Convolution::load(file, spec.batch_norm_epsilon, conv, norm, shape, stride)
+                });
+                Ok((layer, block?))
+            })
             .collect::<Result<Vec<_>>>()?;
         let fully_connected = FullyConnected::load(file, &spec)?;
         let (classes, channels) = (spec.labels.len(), fully_connected.channels);

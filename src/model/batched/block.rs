@@ -3,16 +3,7 @@
 use candle_core::Tensor;
 
 use super::convolution::{Convolution, Engine, Transposed, spread};
-use crate::error::Result;
-use crate::model::spec::{ModelSpec, TargetLayer};
-
-/// Residual block: 1x1, 3x3, 1x1, plus the input (through a 1x1 where the shape changes).
-pub(super) struct Bottleneck<C> {
-    conv1: C,
-    conv2: C,
-    conv3: C,
-    downsample: Option<C>,
-}
+use crate::model::bottleneck::Bottleneck;
 
 /// What a block's ReLUs put out.
 pub(super) struct Outputs {
@@ -20,40 +11,6 @@ pub(super) struct Outputs {
     spatial: Tensor,
     /// Of the block.
     pub(super) output: Tensor,
-}
-
-impl<C> Bottleneck<C> {
-    /// `load` is told the name of a convolution, that of the normalisation behind it, its shape `[out, in, size]` and its stride.
-    ///
-    /// # Errors
-    /// Those of `load`.
-    pub(super) fn load(
-        spec: &ModelSpec,
-        layer: TargetLayer,
-        load: impl Fn(&str, &str, [usize; 3], usize) -> Result<C>,
-    ) -> Result<Self> {
-        let (shape, name) = (layer.shape(), layer.torch_name());
-        let (inner, stride) = (shape.inner, shape.stride);
-        let (stride1, stride2) = if spec.has_stride_in_1x1 {
-            (stride, 1)
-        } else {
-            (1, stride)
-        };
-        let convolution = |index: usize, shape, stride| {
-            let (conv, norm) = (format!("{name}.conv{index}"), format!("{name}.bn{index}"));
-            load(&conv, &norm, shape, stride)
-        };
-        let downsample = shape.has_downsample.then(|| {
-            let names = ["downsample.0", "downsample.1"].map(|part| format!("{name}.{part}"));
-            load(&names[0], &names[1], [shape.output, shape.input, 1], stride)
-        });
-        Ok(Self {
-            conv1: convolution(1, [inner, shape.input, 1], stride1)?,
-            conv2: convolution(2, [inner, inner, 3], stride2)?,
-            conv3: convolution(3, [shape.output, inner, 1], 1)?,
-            downsample: downsample.transpose()?,
-        })
-    }
 }
 
 impl Bottleneck<(Convolution, Transposed)> {

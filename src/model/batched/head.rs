@@ -13,12 +13,12 @@ use std::fmt;
 use candle_core::{DType, Device};
 
 use super::BatchNetwork;
-use super::block::Bottleneck;
 use super::class_maps::ClassHead;
 use super::convolution::{Convolution, Engine, Loader, Transposed};
 use super::network::{Parts, device_error};
 use super::transfer::{Download, Transfer};
 use crate::error::Result;
+use crate::model::bottleneck::Bottleneck;
 use crate::model::spec::{ModelSpec, TargetLayer};
 use crate::model::weights::WeightFile;
 use crate::model::{Activations, FullyConnected};

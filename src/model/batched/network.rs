@@ -6,12 +6,12 @@ use std::fmt;
 use candle_core::{DType, Device, Tensor};
 
 use super::BatchNetwork;
-use super::block::Bottleneck;
 use super::class_maps::{ClassHead, Row};
 use super::convolution::{CandleEngine, Convolution, Engine, Loader, Passed};
 use super::picture::Element;
 use super::transfer::{Download, InPlace, Transfer};
 use crate::error::{Error, ErrorKind, Result, Stage};
+use crate::model::bottleneck::Bottleneck;
 use crate::model::spec::{BASE_CHANNELS, ModelSpec, TargetLayer};
 use crate::model::weights::WeightFile;
 use crate::model::{Activations, FetchActivations, Forward, FullyConnected};

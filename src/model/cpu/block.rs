@@ -5,6 +5,7 @@ use super::image::Image;
 use super::kernels::{BLOCK, Element, Isa, Tiling, panel_channels};
 use super::weights::Weights;
 use crate::error::Result;
+use crate::model::bottleneck;
 use crate::model::spec::{ModelSpec, TargetLayer};
 use crate::model::weights::{BatchNorm, WeightFile};
 
@@ -49,23 +50,19 @@ pub(super) struct BlockLayers {
 
 impl BlockLayers {
     pub(super) fn load(file: &WeightFile, spec: &ModelSpec, layer: TargetLayer) -> Result<Self> {
-        let (name, shape) = (layer.torch_name(), layer.shape());
-        let load = |index: usize, [output, input]: [usize; 2]| {
-            let (conv, norm) = (format!("{name}.conv{index}"), format!("{name}.bn{index}"));
-            Layer::load(file, spec, &conv, &norm, [output, input, 1])
-        };
-        let shortcut = shape.has_downsample.then(|| {
-            let (conv, norm) = (
-                format!("{name}.downsample.0"),
-                format!("{name}.downsample.1"),
-            );
-            Layer::load(file, spec, &conv, &norm, [shape.output, shape.input, 1])
-        });
+        // Strides are the executor's affair: a stage reads every second pixel of the one before it.
+        let load = |conv: &str, norm: &str, shape, _| Layer::load(file, spec, conv, norm, shape);
+        let bottleneck::Bottleneck {
+            conv1,
+            conv2,
+            conv3,
+            downsample,
+        } = bottleneck::Bottleneck::load(spec, layer, load)?;
         Ok(Self {
-            reduce: load(1, [shape.inner, shape.input])?,
-            spatial: Self::load_spatial(file, spec, layer)?,
-            expand: load(3, [shape.output, shape.inner])?,
-            shortcut: shortcut.transpose()?,
+            reduce: conv1,
+            spatial: conv2,
+            expand: conv3,
+            shortcut: downsample,
         })
     }
 
