@@ -10,13 +10,11 @@
 
 use std::fmt;
 
-use candle_core::{DType, Device};
-
 use super::BatchNetwork;
 use super::class_maps::ClassHead;
-use super::convolution::{Convolution, Engine, Loader, Transposed};
+use super::convolution::{Convolution, Transposed};
 use super::network::{Parts, device_error};
-use super::transfer::{Download, Transfer};
+use super::transfer::Download;
 use crate::error::Result;
 use crate::model::bottleneck::Bottleneck;
 use crate::model::spec::{ModelSpec, TargetLayer};
@@ -68,9 +66,7 @@ struct Block {
 /// All that may lie behind a target layer, on one device, for the thread that it belongs to.
 pub(in crate::model) struct HeadNetwork {
     input_size: usize,
-    device: Device,
-    engine: Box<dyn Engine>,
-    transfer: Box<dyn Transfer<f32>>,
+    parts: Parts<f32>,
     blocks: Vec<Block>,
     classes: ClassHead,
 }
@@ -78,7 +74,7 @@ pub(in crate::model) struct HeadNetwork {
 impl fmt::Debug for HeadNetwork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HeadNetwork")
-            .field("engine", &self.engine)
+            .field("engine", &self.parts.engine)
             .field("blocks", &self.blocks.len())
             .finish_non_exhaustive()
     }
@@ -90,19 +86,8 @@ impl HeadNetwork {
     /// # Errors
     /// As [`FoldedResNet::load`](super::FoldedResNet::load).
     pub(in crate::model) fn load(file: &WeightFile, parts: Parts<f32>) -> Result<Self> {
-        let Parts {
-            device,
-            engine,
-            transfer,
-        } = parts;
         let spec = ModelSpec::from_weights(file)?;
-        let loader = Loader {
-            file,
-            batch_norm_epsilon: spec.batch_norm_epsilon,
-            engine: &*engine,
-            device: &device,
-            dtype: DType::F32,
-        };
+        let loader = parts.loader(file, &spec);
         // The first block is behind no target layer.
         let layers = spec.target_layers().into_iter().skip(1);
         let blocks = layers.map(|layer| {
@@ -114,12 +99,10 @@ impl HeadNetwork {
         });
         let blocks = blocks.collect::<Result<_>>()?;
         let fully_connected = FullyConnected::load(file, &spec)?;
-        let classes = ClassHead::new(&fully_connected, &device).map_err(device_error)?;
+        let classes = ClassHead::new(&fully_connected, &parts.device).map_err(device_error)?;
         Ok(Self {
             input_size: spec.input_size,
-            device,
-            engine,
-            transfer,
+            parts,
             blocks,
             classes,
         })
@@ -133,11 +116,11 @@ impl HeadNetwork {
         let Some(first) = batch.first() else {
             return Ok(Box::new(|| Ok(Vec::new())));
         };
-        let (layer, engine) = (first.layer, &*self.engine);
+        let (layer, engine) = (first.layer, &*self.parts.engine);
         let side = (self.input_size / 4) >> layer.stage;
         let activations: Vec<&[f32]> = batch.iter().map(|asked| &*asked.activations).collect();
         let shape = [batch.len(), layer.shape().output, side, side];
-        let planes = self.transfer.upload(&activations, shape)?;
+        let planes = self.parts.transfer.upload(&activations, shape)?;
         let mut x = planes.permute((0, 2, 3, 1))?.contiguous()?;
 
         let gradients: Option<Vec<&[f32]>> = batch
@@ -149,7 +132,7 @@ impl HeadNetwork {
             for block in behind {
                 x = block.there.forward(engine, &x)?.output;
             }
-            return self.transfer.download(&self.classes.logits(&x)?);
+            return self.parts.transfer.download(&self.classes.logits(&x)?);
         };
         // Before anything is computed: this copy would wait for it.
         let last = [
@@ -158,7 +141,7 @@ impl HeadNetwork {
             1,
             gradients.first().map_or(0, |first| first.len()),
         ];
-        let pooled = self.transfer.upload(&gradients, last)?;
+        let pooled = self.parts.transfer.upload(&gradients, last)?;
         let mut passed = Vec::new();
         for block in behind {
             let outputs = block.there.forward(engine, &x)?;
@@ -173,7 +156,7 @@ impl HeadNetwork {
             gradient = back.backward(engine, &outputs, &gradient)?;
         }
         let planes = gradient.permute((0, 3, 1, 2))?.contiguous()?;
-        self.transfer.download(&planes)
+        self.parts.transfer.download(&planes)
     }
 }
 
@@ -227,12 +210,10 @@ impl BatchNetwork for HeadNetwork {
     }
 
     fn give_back(&mut self) {
-        self.engine.give_back();
+        self.parts.engine.give_back();
     }
 
     fn is_alive(&self) -> bool {
-        // The first time, CUDA may tell of something that failed long ago.
-        let _ = self.device.synchronize();
-        self.device.synchronize().is_ok()
+        self.parts.is_alive()
     }
 }

@@ -54,15 +54,31 @@ impl<T: Element> Parts<T> {
             transfer: Box::new(InPlace),
         }
     }
+
+    /// Loads weights for this engine onto this device.
+    pub(super) fn loader<'a>(&'a self, file: &'a WeightFile, spec: &ModelSpec) -> Loader<'a> {
+        Loader {
+            file,
+            batch_norm_epsilon: spec.batch_norm_epsilon,
+            engine: &*self.engine,
+            device: &self.device,
+            dtype: T::DTYPE,
+        }
+    }
+
+    /// Whether the device still works.
+    pub(super) fn is_alive(&self) -> bool {
+        // The first time, CUDA may tell of something that failed long ago.
+        let _ = self.device.synchronize();
+        self.device.synchronize().is_ok()
+    }
 }
 
 /// The network on one device, for the thread that it belongs to.
 pub(in crate::model) struct FoldedResNet<T> {
     input_size: usize,
-    device: Device,
-    /// Before the weights, which what it has recorded reads: fields are dropped in this order.
-    engine: Box<dyn Engine>,
-    transfer: Box<dyn Transfer<T>>,
+    /// Before the weights, which what the engine has recorded reads: fields are dropped in this order.
+    parts: Parts<T>,
     stem: Convolution,
     blocks: Vec<(TargetLayer, Bottleneck<Convolution>)>,
     head: ClassHead,
@@ -71,7 +87,7 @@ pub(in crate::model) struct FoldedResNet<T> {
 impl<T> fmt::Debug for FoldedResNet<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FoldedResNet")
-            .field("engine", &self.engine)
+            .field("engine", &self.parts.engine)
             .field("blocks", &self.blocks.len())
             .finish_non_exhaustive()
     }
@@ -83,19 +99,8 @@ impl<T: Element> FoldedResNet<T> {
     /// # Errors
     /// [`ErrorKind::Weights`] if metadata or tensors are missing, malformed or of the wrong shape; as [`device_error`] if the device refuses them.
     pub(in crate::model) fn load(file: &WeightFile, parts: Parts<T>) -> Result<Self> {
-        let Parts {
-            device,
-            engine,
-            transfer,
-        } = parts;
         let spec = ModelSpec::from_weights(file)?;
-        let loader = Loader {
-            file,
-            batch_norm_epsilon: spec.batch_norm_epsilon,
-            engine: &*engine,
-            device: &device,
-            dtype: T::DTYPE,
-        };
+        let loader = parts.loader(file, &spec);
         let stem = loader.convolution("conv1", "bn1", [BASE_CHANNELS, 3, 7], 2)?;
         let blocks = spec
             .target_layers()
@@ -108,12 +113,10 @@ impl<T: Element> FoldedResNet<T> {
             })
             .collect::<Result<Vec<_>>>()?;
         let fully_connected = FullyConnected::load(file, &spec)?;
-        let head = ClassHead::new(&fully_connected, &device).map_err(device_error)?;
+        let head = ClassHead::new(&fully_connected, &parts.device).map_err(device_error)?;
         Ok(Self {
             input_size: spec.input_size,
-            device,
-            engine,
-            transfer,
+            parts,
             stem,
             blocks,
             head,
@@ -126,20 +129,21 @@ impl<T: Element> FoldedResNet<T> {
     /// If the device fails.
     pub(in crate::model) fn upload(&mut self, pictures: &[&[T]]) -> candle_core::Result<Tensor> {
         let size = self.input_size;
-        self.transfer
+        self.parts
+            .transfer
             .upload(pictures, [pictures.len(), size, size, 3])
     }
 
     /// Convolutions for which the engine has no fused kernel.
     #[cfg(feature = "cuda")]
     pub(in crate::model) fn unfused(&self) -> usize {
-        self.engine.unfused()
+        self.parts.engine.unfused()
     }
 
     /// Why a batch was launched kernel by kernel though the engine can launch it as a whole.
     #[cfg(feature = "cuda")]
     pub(in crate::model) fn unrecorded(&self) -> Option<String> {
-        self.engine.unrecorded()
+        self.parts.engine.unrecorded()
     }
 
     /// Everything between the copies, without waiting for it: the outputs of `layers`, and what [`ClassHead::run`] makes of the last one.
@@ -155,7 +159,7 @@ impl<T: Element> FoldedResNet<T> {
         let known = self.blocks.iter().map(|(layer, _)| *layer);
         let layers: Vec<TargetLayer> = known.filter(|layer| layers.contains(layer)).collect();
         let all = |engine: &dyn Engine, pictures: &Tensor| self.layers(engine, pictures, &layers);
-        let Passed { kept, last } = self.engine.run(pictures, &layers, &all)?;
+        let Passed { kept, last } = self.parts.engine.run(pictures, &layers, &all)?;
         let (output, row) = self.head.run(&last, wanted)?;
         Ok(Computed {
             kept: layers.into_iter().zip(kept).collect(),
@@ -203,7 +207,7 @@ impl<T: Element> FoldedResNet<T> {
         // The last picture again, as often as the engine likes; nobody collects it.
         if let (Some(picture), Some(classes)) = (pictures.last(), padded.last()) {
             let (picture, classes) = (*picture, classes.clone());
-            let size = self.engine.batch_for(batch.len()).max(batch.len());
+            let size = self.parts.engine.batch_for(batch.len()).max(batch.len());
             pictures.resize(size, picture);
             padded.resize(size, classes);
         }
@@ -215,7 +219,7 @@ impl<T: Element> FoldedResNet<T> {
             layers,
             kept,
             row,
-            download: self.transfer.download(&output)?,
+            download: self.parts.transfer.download(&output)?,
         })
     }
 }
@@ -284,13 +288,11 @@ impl<T: Element> BatchNetwork for FoldedResNet<T> {
     }
 
     fn give_back(&mut self) {
-        self.engine.give_back();
+        self.parts.engine.give_back();
     }
 
     fn is_alive(&self) -> bool {
-        // The first time, CUDA may tell of something that failed long ago.
-        let _ = self.device.synchronize();
-        self.device.synchronize().is_ok()
+        self.parts.is_alive()
     }
 }
 
