@@ -25,7 +25,7 @@ pub use spec::{ModelSpec, Normalization, TargetLayer};
 pub use weights::WeightFile;
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result, Stage};
 use cpu::{Isa, ReluMasks};
@@ -143,23 +143,57 @@ pub struct Forward {
     pub layers: Vec<TargetLayer>,
     /// One score per class, before softmax.
     pub logits: Vec<f32>,
-    /// Of each layer, once somebody has looked at it.
-    activations: Vec<OnceLock<Activations>>,
-    /// Where they are until then.
-    device: Option<Box<dyn FetchActivations>>,
+    /// Of each layer.
+    activations: Vec<Kept>,
     /// What a device has computed besides.
     class_maps: Option<ClassMaps>,
     /// What the executor needs to go back; empty where candle ran.
     pub(crate) masks: ReluMasks,
 }
 
-/// Activations that stay where they were computed until somebody looks at them.
+/// Activations of a layer that stay where they were computed until somebody looks at them.
 pub(crate) trait FetchActivations: fmt::Debug + Send + Sync {
-    /// Those of the requested layer of this place.
+    /// Copies them.
     ///
     /// # Errors
     /// If the device fails.
-    fn fetch(&self, index: usize) -> Result<Activations>;
+    fn fetch(&self) -> Result<Activations>;
+}
+
+/// Activations of a layer, here or on a device.
+#[derive(Debug)]
+struct Kept {
+    /// Once somebody has looked at them.
+    values: OnceLock<Activations>,
+    /// Where they are until then, and not longer: its memory is wanted.
+    device: Mutex<Option<Box<dyn FetchActivations>>>,
+}
+
+impl Kept {
+    fn here(values: Activations) -> Self {
+        Self {
+            values: OnceLock::from(values),
+            device: Mutex::new(None),
+        }
+    }
+
+    fn on_device(device: Box<dyn FetchActivations>) -> Self {
+        Self {
+            values: OnceLock::new(),
+            device: Mutex::new(Some(device)),
+        }
+    }
+
+    /// None if they are nowhere. Who comes while they are fetched waits for them.
+    fn values(&self) -> Result<Option<&Activations>> {
+        let mut device = self.device.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(fetch) = &*device {
+            let fetched = fetch.fetch()?;
+            self.values.get_or_init(|| fetched);
+            *device = None;
+        }
+        Ok(self.values.get())
+    }
 }
 
 /// Class activation maps at the last layer (Zhou et al., 2016): `sum_k W[c,k] A_k` for some classes `c`.
@@ -187,25 +221,23 @@ impl Forward {
         Self {
             layers,
             logits,
-            activations: activations.into_iter().map(OnceLock::from).collect(),
-            device: None,
+            activations: activations.into_iter().map(Kept::here).collect(),
             class_maps: None,
             masks: ReluMasks::default(),
         }
     }
 
-    /// A pass on a device, where the activations stay for now.
+    /// A pass on a device, where the activations of each layer stay for now.
     pub(crate) fn on_device(
         layers: Vec<TargetLayer>,
-        device: Box<dyn FetchActivations>,
+        devices: Vec<Box<dyn FetchActivations>>,
         logits: Vec<f32>,
         class_maps: ClassMaps,
     ) -> Self {
         Self {
-            activations: layers.iter().map(|_| OnceLock::new()).collect(),
+            activations: devices.into_iter().map(Kept::on_device).collect(),
             layers,
             logits,
-            device: Some(device),
             class_maps: Some(class_maps),
             masks: ReluMasks::default(),
         }
@@ -214,9 +246,13 @@ impl Forward {
     /// The same pass, with another way to fetch what stays on the device.
     pub(crate) fn fetched_by(
         mut self,
-        wrap: impl FnOnce(Box<dyn FetchActivations>) -> Box<dyn FetchActivations>,
+        wrap: impl Fn(Box<dyn FetchActivations>) -> Box<dyn FetchActivations>,
     ) -> Self {
-        self.device = self.device.map(wrap);
+        for kept in &mut self.activations {
+            let device = kept.device.get_mut();
+            let device = device.unwrap_or_else(PoisonError::into_inner);
+            *device = device.take().map(&wrap);
+        }
         self
     }
 
@@ -234,14 +270,8 @@ impl Forward {
         };
         let index = self.layers.iter().position(|other| *other == layer);
         let index = index.ok_or_else(not_kept)?;
-        let slot = self.activations.get(index).ok_or_else(not_kept)?;
-        if let Some(activations) = slot.get() {
-            return Ok(activations);
-        }
-        let device = self.device.as_ref().ok_or_else(not_kept)?;
-        // Two threads that come together fetch the same values.
-        let fetched = device.fetch(index)?;
-        Ok(slot.get_or_init(|| fetched))
+        let kept = self.activations.get(index).ok_or_else(not_kept)?;
+        kept.values()?.ok_or_else(not_kept)
     }
 
     /// Class activation maps that came with the pass.
@@ -440,6 +470,8 @@ pub fn ranked(logits: &[f32]) -> Vec<Prediction> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     #[test]
@@ -456,5 +488,68 @@ mod tests {
             .map(|p| p.index)
             .collect();
         assert_eq!(order, [1, 3, 2, 0]);
+    }
+
+    /// Fails the first time; counts those that are no more.
+    #[derive(Debug)]
+    struct Far {
+        asked: AtomicUsize,
+        gone: Arc<AtomicUsize>,
+    }
+
+    impl FetchActivations for Far {
+        fn fetch(&self) -> Result<Activations> {
+            if self.asked.fetch_add(1, Ordering::Relaxed) == 0 {
+                return Err(Error::new(ErrorKind::OutOfMemory, "full"));
+            }
+            Ok(Activations {
+                channels: 1,
+                height: 1,
+                width: 1,
+                values: vec![7.0],
+            })
+        }
+    }
+
+    impl Drop for Far {
+        fn drop(&mut self) {
+            self.gone.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_device_keeps_activations_until_they_are_fetched_and_not_longer() {
+        let gone = Arc::new(AtomicUsize::new(0));
+        let far = || -> Box<dyn FetchActivations> {
+            Box::new(Far {
+                asked: AtomicUsize::new(0),
+                gone: Arc::clone(&gone),
+            })
+        };
+        let layers = vec![
+            TargetLayer { stage: 2, block: 1 },
+            TargetLayer { stage: 3, block: 2 },
+        ];
+        let maps = ClassMaps {
+            classes: Vec::new(),
+            height: 0,
+            width: 0,
+            values: Vec::new(),
+        };
+        let pass = Forward::on_device(layers.clone(), vec![far(), far()], vec![0.0], maps);
+        let error = pass.activations_of(layers[0]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+        assert_eq!(gone.load(Ordering::Relaxed), 0);
+        // Fetched once, however many ask, and only what was asked for.
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| assert_eq!(pass.activations_of(layers[0]).unwrap().values, [7.0]));
+            }
+        });
+        assert_eq!(gone.load(Ordering::Relaxed), 1);
+        let unknown = TargetLayer { stage: 0, block: 0 };
+        assert!(pass.activations_of(unknown).is_err());
+        drop(pass);
+        assert_eq!(gone.load(Ordering::Relaxed), 2);
     }
 }

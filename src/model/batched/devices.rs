@@ -68,7 +68,7 @@ impl<Q: Send + 'static, A: Send + 'static> Devices<Q, A> {
             let (queue, batch_of) = (queue.clone(), batch_of.clone());
             let batch = Arc::new(AtomicUsize::new(1));
             let limit = Arc::clone(&batch);
-            let orders = (queue, pressure.add());
+            let orders = (queue, pressure.add(Arc::clone(&batch)));
             let work = move || device_thread(make, &orders, &limit, &batch_of, &ready);
             let name = format!("{name}-{number}");
             let thread = Builder::new().name(name.clone()).spawn(work);
@@ -142,7 +142,6 @@ fn device_thread<N: BatchNetwork>(
         Ok(batch) => limit.store(batch.max(1), Ordering::Relaxed),
         Err(error) => {
             let _ = ready.send(Err(error));
-            let_go(network);
             return;
         }
     }
@@ -153,14 +152,6 @@ fn device_thread<N: BatchNetwork>(
         for job in &orders.0 {
             job.refuse(&gone());
         }
-    }
-    let_go(network);
-}
-
-/// Gives back what a network has, if its device still can: libraries panic where it cannot.
-fn let_go<N: BatchNetwork>(network: N) {
-    if !network.is_alive() {
-        std::mem::forget(network);
     }
 }
 

@@ -212,8 +212,4 @@ impl BatchNetwork for HeadNetwork {
     fn give_back(&mut self) {
         self.parts.engine.give_back();
     }
-
-    fn is_alive(&self) -> bool {
-        self.parts.is_alive()
-    }
 }

@@ -93,9 +93,6 @@ pub(in crate::model) trait BatchNetwork {
 
     /// Gives back the memory that is held for later batches: it has run out. Nothing is under way.
     fn give_back(&mut self);
-
-    /// Whether the device still works. A network whose device is lost is not dropped: the device's libraries cannot give anything back.
-    fn is_alive(&self) -> bool;
 }
 
 /// What a batched network is, apart from the devices.
@@ -249,7 +246,14 @@ impl<P: Clone + Send + 'static> Classifier for Batched<P> {
     }
 
     fn batch(&self) -> Option<usize> {
-        Some(self.passes.batch())
+        let passes = self.passes.batch();
+        // Heads begin with no more than the passes, and may have shrunk by themselves. Nobody waits for them here while they start.
+        let heads = self.heads.try_lock();
+        let heads = heads.as_ref().ok().and_then(|heads| heads.as_ref());
+        match heads {
+            Some(Ok(heads)) => Some(passes.min(heads.batch())),
+            _ => Some(passes),
+        }
     }
 
     fn forward(&self, input: &ModelInput, layers: &[TargetLayer]) -> Result<Forward> {
@@ -277,8 +281,10 @@ impl<P: Clone + Send + 'static> Classifier for Batched<P> {
             classes: classes.iter().filter(is_known).copied().collect(),
         };
         let forward = self.pressure.retry(|| self.passes.ask(question()))?;
-        let pressure = self.pressure.clone();
-        Ok(forward.fetched_by(|fetch| Box::new(RetryingFetch { fetch, pressure })))
+        Ok(forward.fetched_by(|fetch| {
+            let pressure = self.pressure.clone();
+            Box::new(RetryingFetch { fetch, pressure })
+        }))
     }
 
     fn head(&self, layer: TargetLayer, activations: &Activations) -> Result<Vec<f32>> {

@@ -65,13 +65,6 @@ impl<T: Element> Parts<T> {
             dtype: T::DTYPE,
         }
     }
-
-    /// Whether the device still works.
-    pub(super) fn is_alive(&self) -> bool {
-        // The first time, CUDA may tell of something that failed long ago.
-        let _ = self.device.synchronize();
-        self.device.synchronize().is_ok()
-    }
 }
 
 /// The network on one device, for the thread that it belongs to.
@@ -264,7 +257,10 @@ impl<T: Element> BatchNetwork for FoldedResNet<T> {
             let tensors = layers
                 .iter()
                 .filter_map(|layer| kept.iter().find(|(other, _)| other == layer))
-                .map(|(_, tensor)| tensor.narrow(0, index, 1))
+                .map(|(_, tensor)| {
+                    let tensor = OnDevice(tensor.narrow(0, index, 1)?);
+                    Ok(Box::new(tensor) as Box<dyn FetchActivations>)
+                })
                 .collect::<candle_core::Result<Vec<_>>>();
             let tensors = tensors.map_err(device_error)?;
             if tensors.len() != layers.len() {
@@ -272,12 +268,7 @@ impl<T: Element> BatchNetwork for FoldedResNet<T> {
                     Error::new(ErrorKind::Compute, "unknown target layer").at_stage(Stage::Model)
                 );
             }
-            Ok(Forward::on_device(
-                layers,
-                Box::new(OnDevice(tensors)),
-                logits,
-                maps,
-            ))
+            Ok(Forward::on_device(layers, tensors, logits, maps))
         };
         values
             .chunks_exact(row.len())
@@ -290,21 +281,18 @@ impl<T: Element> BatchNetwork for FoldedResNet<T> {
     fn give_back(&mut self) {
         self.parts.engine.give_back();
     }
-
-    fn is_alive(&self) -> bool {
-        self.parts.is_alive()
-    }
 }
 
-/// Activations of one picture that stay on the device until someone looks at them: `[1, height, width, channels]` each.
+/// A layer's activations of one picture that stay on the device until someone looks at them: `[1, height, width, channels]`. As long as one picture's do, the
+/// whole batch's do.
 #[derive(Debug)]
-struct OnDevice(Vec<Tensor>);
+struct OnDevice(Tensor);
 
 impl FetchActivations for OnDevice {
-    fn fetch(&self, index: usize) -> Result<Activations> {
-        let read = |tensor: &Tensor| {
-            let (_, height, width, channels) = tensor.dims4()?;
-            let planes = tensor.permute((0, 3, 1, 2))?.contiguous()?;
+    fn fetch(&self) -> Result<Activations> {
+        let read = || {
+            let (_, height, width, channels) = self.0.dims4()?;
+            let planes = self.0.permute((0, 3, 1, 2))?.contiguous()?;
             Ok(Activations {
                 channels,
                 height,
@@ -312,11 +300,7 @@ impl FetchActivations for OnDevice {
                 values: planes.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?,
             })
         };
-        let tensor = self.0.get(index).ok_or_else(|| {
-            let message = "the layer was not kept in the forward pass";
-            Error::new(ErrorKind::Compute, message).at_stage(Stage::Model)
-        })?;
-        read(tensor).map_err(device_error)
+        read().map_err(device_error)
     }
 }
 

@@ -25,13 +25,13 @@ use cudarc::cudnn::{
 };
 use cudarc::driver::{CudaSlice, DevicePtr};
 
-use super::{release_pool, wait_for};
+use super::{keep_if_lost, release_pool, wait_for};
 use crate::model::TargetLayer;
 use crate::model::batched::{Convolution, Element, Engine, Layers, Passed};
 
 const ALGORITHM: Algorithm = Algorithm::CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM;
-/// cuDNN tells what a plain convolution needs; a fused one may need more.
-const LEAST_WORKSPACE: usize = 64 << 20;
+/// cuDNN tells what a plain convolution needs; a fused one may need more. The first that can be had.
+const ROOMY_WORKSPACES: [usize; 3] = [64 << 20, 16 << 20, 4 << 20];
 const CHANNELS_LAST: Format = Format::CUDNN_TENSOR_NHWC;
 
 /// Runs layers with cuDNN, on the thread that made it.
@@ -50,6 +50,12 @@ impl<T> fmt::Debug for CudnnEngine<T> {
         f.debug_struct("CudnnEngine")
             .field("device", &self.device)
             .finish_non_exhaustive()
+    }
+}
+
+impl<T> Drop for CudnnEngine<T> {
+    fn drop(&mut self) {
+        keep_if_lost(&self.device.cuda_stream(), &self.cudnn);
     }
 }
 
@@ -151,11 +157,13 @@ impl<T: Element> CudnnEngine<T> {
 
     /// Scratch memory of at least this many bytes, the last in the list.
     fn workspace(&self, bytes: usize) -> Result<RefMut<'_, Vec<CudaSlice<u8>>>> {
-        let bytes = bytes.max(LEAST_WORKSPACE);
         let mut workspaces = self.workspaces.borrow_mut();
         if workspaces.last().is_none_or(|memory| memory.len() < bytes) {
             // SAFETY: cuDNN writes scratch memory before it reads it.
-            workspaces.push(unsafe { self.device.alloc::<u8>(bytes)? });
+            let new = |bytes: usize| unsafe { self.device.alloc::<u8>(bytes) };
+            let mut roomy = ROOMY_WORKSPACES.iter().filter(|roomy| **roomy > bytes);
+            let roomy = roomy.find_map(|bytes| new(*bytes).ok());
+            workspaces.push(roomy.map_or_else(|| new(bytes.max(1)), Ok)?);
         }
         Ok(workspaces)
     }

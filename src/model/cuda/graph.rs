@@ -9,7 +9,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use candle_core::backend::BackendDevice;
 use candle_core::{CudaDevice, Device, Error, Result, Tensor};
@@ -17,7 +17,7 @@ use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
 use cudarc::driver::{CudaGraph, CudaStream, DevicePtr, result, sys};
 
 use super::cudnn::{CudnnEngine, with_slice};
-use super::wait_for;
+use super::{Gpu, RECORDING, wait_for};
 use crate::model::TargetLayer;
 use crate::model::batched::{Convolution, Element, Engine, Layers, Passed, is_out_of_memory};
 
@@ -33,6 +33,8 @@ pub(super) struct GraphEngine<T> {
     direct: CudnnEngine<T>,
     recorder: CudnnEngine<T>,
     recorder_stream: Arc<CudaStream>,
+    /// Dropped behind all that lies on it.
+    _recorder_gpu: Gpu,
     /// Passes so far, or why they could not be recorded.
     recorded: RefCell<HashMap<Key, std::result::Result<Recorded, String>>>,
 }
@@ -55,12 +57,13 @@ impl<T> fmt::Debug for GraphEngine<T> {
 
 impl<T: Element> GraphEngine<T> {
     /// `device` has the stream of the network, `recorder` is the same GPU with a stream of its own.
-    pub(super) fn new(device: CudaDevice, recorder: CudaDevice) -> Result<Self> {
+    pub(super) fn new(device: CudaDevice, recorder: Gpu) -> Result<Self> {
         Ok(Self {
             direct: CudnnEngine::new(device.clone())?,
             device,
             recorder_stream: recorder.cuda_stream(),
-            recorder: CudnnEngine::new(recorder)?,
+            recorder: CudnnEngine::new(recorder.clone())?,
+            _recorder_gpu: recorder,
             recorded: RefCell::default(),
         })
     }
@@ -106,7 +109,8 @@ impl<T: Element> GraphEngine<T> {
         stream.synchronize().map_err(Error::wrap)?;
         self.device.synchronize()?;
 
-        // Relaxed: what other threads and streams do meanwhile is their own affair.
+        let _alone = RECORDING.write().unwrap_or_else(PoisonError::into_inner);
+        // Relaxed: what other threads and streams compute meanwhile is their own affair.
         let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED;
         stream.begin_capture(mode).map_err(Error::wrap)?;
         let outcome = layers(&self.recorder, input).and_then(|made| {

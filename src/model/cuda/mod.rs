@@ -11,13 +11,12 @@ mod graph;
 mod pinned;
 mod timing;
 
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use candle_core::cuda_backend::CudaDType;
 use candle_core::{CudaDevice, Device};
-#[cfg(feature = "cudnn")]
-use cudarc::driver::CudaStream;
-use cudarc::driver::{CudaContext, DeviceRepr, ValidAsZeroBits, result, sys};
+use cudarc::driver::{CudaContext, CudaStream, DeviceRepr, ValidAsZeroBits, result, sys};
 use half::{bf16, f16};
 
 use crate::error::{Error, ErrorKind, Result, Stage};
@@ -118,7 +117,10 @@ fn load_as<T: Element>(
     let make_heads = move || -> Vec<Make<HeadNetwork>> {
         let make = |number: usize| -> Make<HeadNetwork> {
             let file = Arc::clone(&for_heads);
-            Box::new(move || HeadNetwork::load(&file, head_parts(number).map_err(device_error)?))
+            Box::new(move || {
+                let _open = without_recording();
+                HeadNetwork::load(&file, head_parts(number).map_err(device_error)?)
+            })
         };
         numbers.iter().copied().map(make).collect()
     };
@@ -152,9 +154,34 @@ fn check(number: usize, precision: Precision) -> Result<String> {
     Ok(format!("cuda:{number} ({name})"))
 }
 
-/// A GPU with a stream of its own.
-fn open(number: usize) -> candle_core::Result<CudaDevice> {
-    let device = CudaDevice::new_with_stream(number)?;
+/// A GPU with a stream of its own, and the libraries' handles for it.
+#[derive(Debug)]
+struct Gpu(CudaDevice);
+
+impl Deref for Gpu {
+    type Target = CudaDevice;
+
+    fn deref(&self) -> &CudaDevice {
+        &self.0
+    }
+}
+
+impl Drop for Gpu {
+    fn drop(&mut self) {
+        keep_if_lost(&self.cuda_stream(), &self.0);
+    }
+}
+
+/// Keeps `handles` for ever if their GPU is lost: the libraries (cuBLAS, cuRAND, cuDNN) cannot end them then, at which cudarc panics.
+fn keep_if_lost<H: Clone>(stream: &CudaStream, handles: &H) {
+    if !wait_for(stream) {
+        std::mem::forget(handles.clone());
+    }
+}
+
+/// Opens a GPU.
+fn open(number: usize) -> candle_core::Result<Gpu> {
+    let device = Gpu(CudaDevice::new_with_stream(number)?);
     // SAFETY: every slice of this device is used on this one stream, which keeps its work in order; copies to and from the host have
     // events of their own ([`pinned`]), and where a second stream is in play, both are waited for in between ([`graph`]).
     unsafe { device.disable_event_tracking() };
@@ -189,12 +216,19 @@ fn release_pool(device: &CudaDevice) {
     }
 }
 
-/// Waits until nothing is under way on this stream. A device that is lost works on nothing.
-#[cfg(feature = "cudnn")]
-fn wait_for(stream: &CudaStream) {
+/// Held for writing while a stream is recorded: meanwhile the driver refuses whatever would wait for the whole GPU, from any thread.
+static RECORDING: RwLock<()> = RwLock::new(());
+
+/// Nothing is recorded while this is held: for what opens or ends libraries, or takes or gives back pinned memory.
+fn without_recording() -> RwLockReadGuard<'static, ()> {
+    RECORDING.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits until nothing is under way on this stream; says whether the GPU still works. One that is lost works on nothing.
+fn wait_for(stream: &CudaStream) -> bool {
     // What failed before would be told instead of waiting.
     let _ = stream.context().check_err();
-    let _ = stream.synchronize();
+    stream.synchronize().is_ok()
 }
 
 /// Where candle's memory comes from; none where the driver has no pools.
@@ -214,8 +248,8 @@ fn parts<T: Element>(number: usize) -> candle_core::Result<Parts<T>> {
     let device = open(number)?;
     Ok(Parts {
         engine: engine_of::<T>(number, &device)?,
-        transfer: Box::new(PinnedTransfer::new(device.clone())),
-        device: Device::Cuda(device),
+        device: Device::Cuda(device.clone()),
+        transfer: Box::new(PinnedTransfer::new(device)),
     })
 }
 
@@ -226,8 +260,8 @@ fn head_parts(number: usize) -> candle_core::Result<Parts<f32>> {
     release_pool(&device);
     Ok(Parts {
         engine: head_engine(&device)?,
-        transfer: Box::new(PinnedTransfer::new(device.clone())),
-        device: Device::Cuda(device),
+        device: Device::Cuda(device.clone()),
+        transfer: Box::new(PinnedTransfer::new(device)),
     })
 }
 

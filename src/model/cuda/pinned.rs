@@ -11,6 +11,7 @@ use cudarc::driver::{
     sys::{self, CUevent_flags},
 };
 
+use super::{Gpu, without_recording};
 use crate::model::batched::{Download, Element, Transfer};
 
 /// Host memory for the copies of one batch.
@@ -61,7 +62,7 @@ type Free<T> = Rc<RefCell<Vec<Buffer<T>>>>;
 
 /// Copies batches on the device's stream.
 pub(super) struct PinnedTransfer<T> {
-    device: CudaDevice,
+    device: Gpu,
     inputs: Vec<Buffer<T>>,
     /// Of the input that is used next.
     next_input: usize,
@@ -72,7 +73,7 @@ pub(super) struct PinnedTransfer<T> {
 const IN_FLIGHT: usize = 2;
 
 impl<T> PinnedTransfer<T> {
-    pub(super) fn new(device: CudaDevice) -> Self {
+    pub(super) fn new(device: Gpu) -> Self {
         Self {
             device,
             inputs: Vec::new(),
@@ -90,9 +91,14 @@ impl<T: Element> PinnedTransfer<T> {
         // Written once, read by the device only: what write-combined memory is for.
         let new = || Buffer::new(&stream, len, sys::CU_MEMHOSTALLOC_WRITECOMBINED);
         match self.inputs.get_mut(index) {
-            None => self.inputs.push(new()?),
-            Some(buffer) if buffer.memory.len() < len => *buffer = new()?,
-            Some(_) => {}
+            Some(buffer) if buffer.memory.len() >= len => {}
+            smaller => {
+                let _open = without_recording();
+                match smaller {
+                    Some(buffer) => *buffer = new()?,
+                    None => self.inputs.push(new()?),
+                }
+            }
         }
         self.next_input = (index + 1) % IN_FLIGHT;
         self.inputs
@@ -104,7 +110,7 @@ impl<T: Element> PinnedTransfer<T> {
 impl<T: Element> Transfer<T> for PinnedTransfer<T> {
     fn upload(&mut self, pictures: &[&[T]], shape: [usize; 4]) -> Result<Tensor> {
         let len = shape.iter().product();
-        let (device, stream) = (self.device.clone(), self.device.cuda_stream());
+        let (device, stream) = (CudaDevice::clone(&self.device), self.device.cuda_stream());
         let buffer = self.input(len)?;
         buffer.wait()?;
         let memory = buffer.memory.as_mut_slice().map_err(Error::wrap)?;
@@ -148,16 +154,17 @@ impl<T: Element> Transfer<T> for PinnedTransfer<T> {
         let free = {
             let mut free = self.outputs.borrow_mut();
             let large_enough = free.iter().position(|buffer| buffer.memory.len() >= len);
-            // A larger one takes the place of one that is too small.
-            large_enough.map(|at| free.swap_remove(at)).or_else(|| {
-                free.pop();
-                None
-            })
+            large_enough.map(|at| free.swap_remove(at))
         };
         let mut buffer = match free {
             Some(buffer) => buffer,
-            // Read by the host: cached memory.
-            None => Buffer::new(&stream, len, 0)?,
+            None => {
+                let _open = without_recording();
+                // A larger one takes the place of one that is too small.
+                self.outputs.borrow_mut().pop();
+                // Read by the host: cached memory.
+                Buffer::new(&stream, len, 0)?
+            }
         };
         buffer.wait()?;
         {
