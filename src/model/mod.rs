@@ -144,7 +144,7 @@ pub struct Forward {
     /// One score per class, before softmax.
     pub logits: Vec<f32>,
     /// Of each layer.
-    activations: Vec<Kept>,
+    activations: Vec<StoredActivations>,
     /// What a device has computed besides.
     class_maps: Option<ClassMaps>,
     /// What the executor needs to go back; empty where candle ran.
@@ -162,14 +162,14 @@ pub(crate) trait FetchActivations: fmt::Debug + Send + Sync {
 
 /// Activations of a layer, here or on a device.
 #[derive(Debug)]
-struct Kept {
+struct StoredActivations {
     /// Once somebody has looked at them.
     values: OnceLock<Activations>,
     /// Where they are until then, and not longer: its memory is wanted.
     device: Mutex<Option<Box<dyn FetchActivations>>>,
 }
 
-impl Kept {
+impl StoredActivations {
     fn here(values: Activations) -> Self {
         Self {
             values: OnceLock::from(values),
@@ -221,7 +221,10 @@ impl Forward {
         Self {
             layers,
             logits,
-            activations: activations.into_iter().map(Kept::here).collect(),
+            activations: activations
+                .into_iter()
+                .map(StoredActivations::here)
+                .collect(),
             class_maps: None,
             masks: ReluMasks::default(),
         }
@@ -235,7 +238,10 @@ impl Forward {
         class_maps: ClassMaps,
     ) -> Self {
         Self {
-            activations: devices.into_iter().map(Kept::on_device).collect(),
+            activations: devices
+                .into_iter()
+                .map(StoredActivations::on_device)
+                .collect(),
             layers,
             logits,
             class_maps: Some(class_maps),
@@ -248,8 +254,8 @@ impl Forward {
         mut self,
         wrap: impl Fn(Box<dyn FetchActivations>) -> Box<dyn FetchActivations>,
     ) -> Self {
-        for kept in &mut self.activations {
-            let device = kept.device.get_mut();
+        for stored in &mut self.activations {
+            let device = stored.device.get_mut();
             let device = device.unwrap_or_else(PoisonError::into_inner);
             *device = device.take().map(&wrap);
         }
@@ -259,7 +265,8 @@ impl Forward {
     /// Activations of a requested layer.
     ///
     /// # Errors
-    /// [`ErrorKind::Compute`] if the layer was not requested, or the device that has them fails.
+    /// [`ErrorKind::Compute`] if the layer was not requested, or the device that has them fails; [`ErrorKind::OutOfMemory`] if that has not the memory to copy
+    /// them.
     pub fn activations_of(&self, layer: TargetLayer) -> Result<&Activations> {
         let not_kept = || {
             let message = format!(
@@ -270,8 +277,8 @@ impl Forward {
         };
         let index = self.layers.iter().position(|other| *other == layer);
         let index = index.ok_or_else(not_kept)?;
-        let kept = self.activations.get(index).ok_or_else(not_kept)?;
-        kept.values()?.ok_or_else(not_kept)
+        let stored = self.activations.get(index).ok_or_else(not_kept)?;
+        stored.values()?.ok_or_else(not_kept)
     }
 
     /// Class activation maps that came with the pass.
@@ -357,7 +364,8 @@ pub trait Classifier: Send + Sync {
         1
     }
 
-    /// Pictures that are computed together at most, where they are at all. It shrinks when the device's memory runs out.
+    /// Pictures that are computed together at most, where they are at all; if passes and what comes behind a layer differ, the fewer. It shrinks when
+    /// the device's memory runs out.
     fn batch(&self) -> Option<usize> {
         None
     }

@@ -1,5 +1,7 @@
 //! Convolutions with batch normalisation folded into their weights, on tensors with channels last: `[pictures, height, width, channels]`.
 
+use std::any::Any;
+
 use candle_core::{DType, Device, Tensor};
 
 use super::network::device_error;
@@ -210,6 +212,11 @@ pub(in crate::model) trait Engine: std::fmt::Debug {
 
     /// Gives back the memory that is kept for later runs: it has run out.
     fn give_back(&self) {}
+
+    /// While this is held, what the engine has may be given up without disturbing what others do on the device.
+    fn alone(&self) -> Box<dyn Any> {
+        Box::new(())
+    }
 
     /// A filter `[out, height, width, in]` in the order that this engine reads.
     ///

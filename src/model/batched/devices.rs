@@ -69,7 +69,7 @@ impl<Q: Send + 'static, A: Send + 'static> Devices<Q, A> {
             let batch = Arc::new(AtomicUsize::new(1));
             let limit = Arc::clone(&batch);
             let orders = (queue, pressure.add(Arc::clone(&batch)));
-            let work = move || device_thread(make, &orders, &limit, &batch_of, &ready);
+            let work = move || device_thread(make, orders, &limit, &batch_of, &ready);
             let name = format!("{name}-{number}");
             let thread = Builder::new().name(name.clone()).spawn(work);
             let thread = thread.map_err(|error| {
@@ -126,7 +126,7 @@ impl<Q, A> Drop for Devices<Q, A> {
 /// Makes the network, chooses the batch, says so, and works.
 fn device_thread<N: BatchNetwork>(
     make: Make<N>,
-    orders: &(Receiver<JobOf<N>>, Receiver<()>),
+    orders: (Receiver<JobOf<N>>, Receiver<()>),
     limit: &Arc<AtomicUsize>,
     batch_of: &dyn Fn(&mut N) -> Result<usize>,
     ready: &Sender<Result<()>>,
@@ -142,17 +142,21 @@ fn device_thread<N: BatchNetwork>(
         Ok(batch) => limit.store(batch.max(1), Ordering::Relaxed),
         Err(error) => {
             let _ = ready.send(Err(error));
+            network.end();
             return;
         }
     }
     let _ = ready.send(Ok(()));
-    let work = AssertUnwindSafe(|| gather::run(&mut network, orders, limit));
+    let work = AssertUnwindSafe(|| gather::run(&mut network, &orders, limit));
     if catch_unwind(work).is_err() {
-        // Nobody may wait for a thread that is gone.
-        for job in &orders.0 {
+        // Nobody may wait for a thread that is gone, neither for an answer nor for memory.
+        let (jobs, shortages) = orders;
+        drop(shortages);
+        for job in &jobs {
             job.refuse(&gone());
         }
     }
+    network.end();
 }
 
 fn gone() -> Error {

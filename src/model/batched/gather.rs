@@ -11,7 +11,7 @@ use super::BatchNetwork;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Who lacks memory so soon after others lacks the same memory.
-const SAME_SHORTAGE: Duration = Duration::from_millis(100);
+const SAME_SHORTAGE: Duration = Duration::from_millis(200);
 
 /// A question, and who waits for the answer.
 #[derive(Debug)]

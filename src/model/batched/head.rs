@@ -212,4 +212,9 @@ impl BatchNetwork for HeadNetwork {
     fn give_back(&mut self) {
         self.parts.engine.give_back();
     }
+
+    fn end(self) {
+        let _alone = self.parts.engine.alone();
+        drop(self);
+    }
 }

@@ -12,7 +12,7 @@ use crate::error::{ErrorKind, Result};
 use crate::model::{Activations, FetchActivations};
 
 /// How long devices have for giving back.
-const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The same once all of them compute single pictures: longer and longer, since what fills the memory may be pictures whose maps are being made.
 const LAST_PAUSES: [Duration; 4] = [

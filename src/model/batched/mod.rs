@@ -71,7 +71,7 @@ pub struct BatchSize {
 }
 
 /// Answers batches of questions on one device, on the thread that made it.
-pub(in crate::model) trait BatchNetwork {
+pub(in crate::model) trait BatchNetwork: Sized {
     /// What is asked about one picture.
     type Question: Send + 'static;
     /// What is said about one picture.
@@ -93,6 +93,9 @@ pub(in crate::model) trait BatchNetwork {
 
     /// Gives back the memory that is held for later batches: it has run out. Nothing is under way.
     fn give_back(&mut self);
+
+    /// Gives everything back, at a moment when that disturbs nobody.
+    fn end(self) {}
 }
 
 /// What a batched network is, apart from the devices.
@@ -247,7 +250,7 @@ impl<P: Clone + Send + 'static> Classifier for Batched<P> {
 
     fn batch(&self) -> Option<usize> {
         let passes = self.passes.batch();
-        // Heads begin with no more than the passes, and may have shrunk by themselves. Nobody waits for them here while they start.
+        // Heads may have shrunk by themselves. Nobody waits for them here while they start.
         let heads = self.heads.try_lock();
         let heads = heads.as_ref().ok().and_then(|heads| heads.as_ref());
         match heads {

@@ -281,6 +281,11 @@ impl<T: Element> BatchNetwork for FoldedResNet<T> {
     fn give_back(&mut self) {
         self.parts.engine.give_back();
     }
+
+    fn end(self) {
+        let _alone = self.parts.engine.alone();
+        drop(self);
+    }
 }
 
 /// A layer's activations of one picture that stay on the device until someone looks at them: `[1, height, width, channels]`. As long as one picture's do, the

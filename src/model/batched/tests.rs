@@ -28,6 +28,8 @@ struct Lab {
     failures: Mutex<VecDeque<ErrorKind>>,
     /// Launched and not yet collected.
     under_way: AtomicUsize,
+    /// Networks that were ended in order.
+    ended: AtomicUsize,
     /// How often memory was given back.
     given_back: AtomicUsize,
     most_under_way: AtomicUsize,
@@ -86,6 +88,10 @@ impl BatchNetwork for Echo {
     fn give_back(&mut self) {
         assert_eq!(self.under_way, 0);
         self.lab.given_back.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn end(self) {
+        self.lab.ended.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -297,6 +303,7 @@ fn a_device_that_is_lost_while_its_batch_is_measured_is_an_error() {
     let networks = (vec![make], no_heads());
     let error = Batched::start(facts(), first_value, networks, BatchSize::default()).unwrap_err();
     assert_eq!(error.one_line(), "made to fail");
+    assert_eq!(lab.ended.load(Ordering::Relaxed), 1);
 }
 
 #[test]
@@ -338,6 +345,11 @@ fn a_network_that_panics_leaves_nobody_waiting() {
     for error in errors {
         assert!(error.one_line().contains("the device's thread has ended"));
     }
+    // Nor is it waited for where memory is short, though its batch was never halved.
+    assert_eq!(model.batch(), Some(2));
+    let full = || -> Result<()> { Err(Error::new(ErrorKind::OutOfMemory, "full")) };
+    let error = model.pressure.retry(full).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutOfMemory);
 }
 
 #[test]
@@ -346,6 +358,24 @@ fn a_device_that_cannot_start_is_an_error_at_once() {
     let size = BatchSize::default();
     let error = Batched::start(facts(), first_value, (vec![make], no_heads()), size).unwrap_err();
     assert_eq!(error.one_line(), "no such GPU");
+}
+
+#[test]
+fn what_has_started_ends_in_order_if_another_device_cannot_start() {
+    let lab = lab(usize::MAX);
+    let good: Make<Echo> = {
+        let lab = Arc::clone(&lab);
+        Box::new(move || Ok(Echo::new(lab, Duration::ZERO)))
+    };
+    let bad: Make<Echo> = Box::new(|| Err(Error::new(ErrorKind::OutOfMemory, "full")));
+    let size = BatchSize {
+        most: Some(2),
+        latency: None,
+    };
+    let networks = (vec![good, bad], no_heads());
+    let error = Batched::start(facts(), first_value, networks, size).unwrap_err();
+    assert_eq!(error.one_line(), "full");
+    assert_eq!(lab.ended.load(Ordering::Relaxed), 1);
 }
 
 #[test]

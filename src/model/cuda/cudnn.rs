@@ -4,6 +4,7 @@
 //! that order for all our shapes, and does without ReLU: there is nothing to choose from, and cuDNN itself picks the kernel for a
 //! shape. Where it has no fused kernel, the parts run one after the other.
 
+use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::collections::HashMap;
 use std::fmt;
@@ -25,7 +26,7 @@ use cudarc::cudnn::{
 };
 use cudarc::driver::{CudaSlice, DevicePtr};
 
-use super::{keep_if_lost, release_pool, wait_for};
+use super::{keep_if_lost, release_pool, wait_for, without_recording};
 use crate::model::TargetLayer;
 use crate::model::batched::{Convolution, Element, Engine, Layers, Passed};
 
@@ -412,8 +413,14 @@ impl<T: Element> Engine for CudnnEngine<T> {
         layers(self, pictures)
     }
 
+    fn alone(&self) -> Box<dyn Any> {
+        Box::new(without_recording())
+    }
+
     /// Scratch memory, and what the driver holds for this process. Nothing that was recorded may run again.
     fn give_back(&self) {
+        // A kernel that found too little scratch memory may find more.
+        self.plans.borrow_mut().clear();
         let stream = self.device.cuda_stream();
         wait_for(&stream);
         self.workspaces.borrow_mut().clear();

@@ -6,10 +6,11 @@
 //! A stream that is recorded takes down whatever any thread does on it, such as giving back memory. So recording has a stream
 //! of its own, which nobody else knows; what it took down runs on the stream of all other work.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use candle_core::backend::BackendDevice;
 use candle_core::{CudaDevice, Device, Error, Result, Tensor};
@@ -17,7 +18,7 @@ use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
 use cudarc::driver::{CudaGraph, CudaStream, DevicePtr, result, sys};
 
 use super::cudnn::{CudnnEngine, with_slice};
-use super::{Gpu, RECORDING, wait_for};
+use super::{Gpu, RECORDING, wait_for, without_recording};
 use crate::model::TargetLayer;
 use crate::model::batched::{Convolution, Element, Engine, Layers, Passed, is_out_of_memory};
 
@@ -33,7 +34,7 @@ pub(super) struct GraphEngine<T> {
     direct: CudnnEngine<T>,
     recorder: CudnnEngine<T>,
     recorder_stream: Arc<CudaStream>,
-    /// Dropped behind all that lies on it.
+    /// Ends the recorder's libraries, or keeps them.
     _recorder_gpu: Gpu,
     /// Passes so far, or why they could not be recorded.
     recorded: RefCell<HashMap<Key, std::result::Result<Recorded, String>>>,
@@ -109,7 +110,7 @@ impl<T: Element> GraphEngine<T> {
         stream.synchronize().map_err(Error::wrap)?;
         self.device.synchronize()?;
 
-        let _alone = RECORDING.write().unwrap_or_else(PoisonError::into_inner);
+        let _recording = RECORDING.write();
         // Relaxed: what other threads and streams compute meanwhile is their own affair.
         let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED;
         stream.begin_capture(mode).map_err(Error::wrap)?;
@@ -202,6 +203,10 @@ impl<T: Element> Engine for GraphEngine<T> {
             Some(Ok(recorded)) => self.replay(recorded, pictures),
             _ => layers(&self.direct, pictures),
         }
+    }
+
+    fn alone(&self) -> Box<dyn Any> {
+        Box::new(without_recording())
     }
 
     /// What recorded passes hold, too.

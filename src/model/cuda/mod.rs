@@ -12,12 +12,13 @@ mod pinned;
 mod timing;
 
 use std::ops::Deref;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::Arc;
 
 use candle_core::cuda_backend::CudaDType;
 use candle_core::{CudaDevice, Device};
 use cudarc::driver::{CudaContext, CudaStream, DeviceRepr, ValidAsZeroBits, result, sys};
 use half::{bf16, f16};
+use parking_lot::{RwLock, RwLockReadGuard};
 
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::model::batched::{
@@ -219,9 +220,9 @@ fn release_pool(device: &CudaDevice) {
 /// Held for writing while a stream is recorded: meanwhile the driver refuses whatever would wait for the whole GPU, from any thread.
 static RECORDING: RwLock<()> = RwLock::new(());
 
-/// Nothing is recorded while this is held: for what opens or ends libraries, or takes or gives back pinned memory.
+/// Nothing is recorded while this is held: for what opens or ends libraries, or takes or gives back pinned memory. Who holds it may ask for it again.
 fn without_recording() -> RwLockReadGuard<'static, ()> {
-    RECORDING.read().unwrap_or_else(PoisonError::into_inner)
+    RECORDING.read_recursive()
 }
 
 /// Waits until nothing is under way on this stream; says whether the GPU still works. One that is lost works on nothing.
@@ -245,6 +246,7 @@ fn pool_of(device: &CudaDevice) -> candle_core::Result<Option<sys::CUmemoryPool>
 
 /// What a network's thread needs.
 fn parts<T: Element>(number: usize) -> candle_core::Result<Parts<T>> {
+    let _open = without_recording();
     let device = open(number)?;
     Ok(Parts {
         engine: engine_of::<T>(number, &device)?,

@@ -11,6 +11,8 @@ use cudarc::driver::{
     sys::{self, CUevent_flags},
 };
 
+use parking_lot::RwLockReadGuard;
+
 use super::{Gpu, without_recording};
 use crate::model::batched::{Download, Element, Transfer};
 
@@ -19,16 +21,20 @@ struct Buffer<T> {
     memory: PinnedHostSlice<T>,
     /// Has happened when the last copy is done; must be waited for before the memory is touched again.
     copied: Option<CudaEvent>,
+    /// Taken when the buffer is dropped, and dropped behind the memory.
+    ending: Option<RwLockReadGuard<'static, ()>>,
 }
 
 impl<T: DeviceRepr + ValidAsZeroBits> Buffer<T> {
     fn new(stream: &CudaStream, len: usize, flags: u32) -> Result<Self> {
+        let _open = without_recording();
         // SAFETY: nothing is read from the memory before something was written to it: `fill` writes all that `upload` sends, and a
         // download's values are read after the copy.
         let memory = unsafe { stream.context().alloc_pinned_with_flags(len, flags) };
         Ok(Self {
             memory: memory.map_err(Error::wrap)?,
             copied: None,
+            ending: None,
         })
     }
 
@@ -54,6 +60,7 @@ impl<T> Drop for Buffer<T> {
         if let Some(event) = self.copied.take() {
             let _ = event.synchronize();
         }
+        self.ending = Some(without_recording());
     }
 }
 
@@ -91,14 +98,9 @@ impl<T: Element> PinnedTransfer<T> {
         // Written once, read by the device only: what write-combined memory is for.
         let new = || Buffer::new(&stream, len, sys::CU_MEMHOSTALLOC_WRITECOMBINED);
         match self.inputs.get_mut(index) {
-            Some(buffer) if buffer.memory.len() >= len => {}
-            smaller => {
-                let _open = without_recording();
-                match smaller {
-                    Some(buffer) => *buffer = new()?,
-                    None => self.inputs.push(new()?),
-                }
-            }
+            None => self.inputs.push(new()?),
+            Some(buffer) if buffer.memory.len() < len => *buffer = new()?,
+            Some(_) => {}
         }
         self.next_input = (index + 1) % IN_FLIGHT;
         self.inputs
@@ -154,17 +156,16 @@ impl<T: Element> Transfer<T> for PinnedTransfer<T> {
         let free = {
             let mut free = self.outputs.borrow_mut();
             let large_enough = free.iter().position(|buffer| buffer.memory.len() >= len);
-            large_enough.map(|at| free.swap_remove(at))
+            // A larger one takes the place of one that is too small.
+            large_enough.map(|at| free.swap_remove(at)).or_else(|| {
+                free.pop();
+                None
+            })
         };
         let mut buffer = match free {
             Some(buffer) => buffer,
-            None => {
-                let _open = without_recording();
-                // A larger one takes the place of one that is too small.
-                self.outputs.borrow_mut().pop();
-                // Read by the host: cached memory.
-                Buffer::new(&stream, len, 0)?
-            }
+            // Read by the host: cached memory.
+            None => Buffer::new(&stream, len, 0)?,
         };
         buffer.wait()?;
         {
