@@ -217,7 +217,8 @@ fn release_pool(device: &CudaDevice) {
     }
 }
 
-/// Held for writing while a stream is recorded: meanwhile the driver refuses whatever would wait for the whole GPU, from any thread.
+/// Held for writing while a stream is recorded: meanwhile the driver refused calls of a thread that opened a library and gave it up (an H100; which calls is not
+/// known, presumably those that wait for the whole GPU).
 static RECORDING: RwLock<()> = RwLock::new(());
 
 /// Nothing is recorded while this is held: for what opens or ends libraries, or takes or gives back pinned memory. Who holds it may ask for it again.
