@@ -292,6 +292,8 @@ fn requests_that_make_no_sense_are_usage_errors_with_a_hint() {
             "--batch is for GPUs",
         ),
         (vec!["--batch", "0"], "batch"),
+        (vec!["--crf", "3"], "--crf is for videos"),
+        (vec!["--frag"], "--frag is for videos"),
     ] {
         let mut all = vec![photo, output];
         all.extend(&arguments);
@@ -301,6 +303,10 @@ fn requests_that_make_no_sense_are_usage_errors_with_a_hint() {
         assert!(!Path::new(output).exists());
     }
     assert_eq!(failure(&[photo]).0, 2);
+    let video = folder.path().join("o.mkv");
+    let (code, stderr) = failure(&[photo, video.to_str().unwrap(), "--frag"]);
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains(".mp4, .m4v and .mov"), "{stderr}");
     let video_into_png = failure(&[file("samples/cup.mp4").to_str().unwrap(), output]);
     assert_eq!(video_into_png.0, 2);
 }
@@ -622,4 +628,23 @@ fn bench_prints_what_scripts_read() {
     let (code, stdout, _) = run(["bench", "--frames", "1"]);
     assert_eq!(code, 0);
     assert!(stdout.contains("ms CPU per frame"), "{stdout}");
+}
+
+#[test]
+fn converted_weights_replace_a_file_only_if_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let existing = folder.path().join("precious");
+    fs::write(&existing, "precious").unwrap();
+    for (flags, hint) in [(&[][..], "use -y to overwrite it"), (&["-y"], "model.json")] {
+        let result = gradcam_video()
+            .args(["weights", "convert"])
+            .args([folder.path(), &existing])
+            .args(flags)
+            .output()
+            .unwrap();
+        assert_eq!(result.status.code(), Some(1));
+        let stderr = String::from_utf8(result.stderr).unwrap();
+        assert!(stderr.contains(hint), "{stderr}");
+        assert_eq!(fs::read(&existing).unwrap(), b"precious");
+    }
 }

@@ -263,6 +263,136 @@ fn readers_that_leave_early_are_a_failure_in_one_line() {
     }
 }
 
+/// Runs `command` with a sender that falls silent after `bytes`; `meanwhile` is done to the program.
+fn with_silent_sender(
+    command: &mut Command,
+    bytes: &[u8],
+    meanwhile: impl FnOnce(&mut Child),
+) -> Output {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    std::thread::scope(|scope| {
+        // Beside the rest: the program may stop reading.
+        let sender = scope.spawn(move || {
+            let _ = stdin.write_all(bytes);
+            stdin
+        });
+        meanwhile(&mut child);
+        let result = outcome(child);
+        drop(sender.join().unwrap());
+        result
+    })
+}
+
+#[test]
+fn a_failure_ends_the_run_even_if_the_sender_is_silent() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = clip(folder.path(), "in.mkv", 4);
+    let bytes = fs::read(&input).unwrap();
+    let mut command = gradcam_video();
+    command.args(["-", "-", "--stride", "1000", "--crf", "0", "-q"]);
+    command.stdout(Stdio::piped());
+    let result = with_silent_sender(&mut command, &bytes, |child| {
+        let mut head = [0; 100];
+        child.stdout.take().unwrap().read_exact(&mut head).unwrap();
+    });
+    assert_eq!(result.status.code(), Some(1));
+    assert!(
+        stderr(&result).contains("Broken pipe"),
+        "{}",
+        stderr(&result)
+    );
+
+    // Records that end early end the output; nobody waits for more frames.
+    let records = folder.path().join("r.jsonl");
+    let (all, again) = (
+        folder.path().join("all.mp4"),
+        folder.path().join("again.mp4"),
+    );
+    let made = gradcam_video()
+        .args([&input, &all])
+        .args(["--stride", "1000", "--records"])
+        .arg(&records)
+        .output()
+        .unwrap();
+    assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
+    let text = fs::read_to_string(&records).unwrap();
+    let first: Vec<_> = text.lines().take(11).collect();
+    fs::write(&records, first.join("\n") + "\n").unwrap();
+    let mut command = gradcam_video();
+    command.args(["render", "-"]).args([&records, &again]);
+    let result = with_silent_sender(&mut command, &bytes, |_| {});
+    assert_eq!(result.status.code(), Some(3), "{}", stderr(&result));
+    assert_eq!(frame_times(&again).len(), 10);
+}
+
+#[test]
+fn nobody_has_to_read_what_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = clip(folder.path(), "in.mkv", 1);
+    let output = folder.path().join("out.mp4");
+    let mut child = gradcam_video()
+        .args([&input, &output])
+        .args(["--stride", "1000", "-v"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stderr.take());
+    assert_eq!(outcome(child).status.code(), Some(0));
+    assert_eq!(frame_times(&output).len(), 30);
+
+    let full = || fs::File::create("/dev/full").unwrap();
+    let missing = gradcam_video()
+        .args(["missing.mp4", "x.mp4"])
+        .stderr(full())
+        .status();
+    assert_eq!(missing.unwrap().code(), Some(1));
+    let bench = gradcam_video()
+        .args(["bench", "--frames", "1", "--json"])
+        .stdout(full())
+        .output()
+        .unwrap();
+    assert_eq!(bench.status.code(), Some(1));
+    let line = stderr(&bench);
+    assert_eq!(line.lines().count(), 1, "{line}");
+    assert!(
+        line.contains("cannot write the figures: No space left"),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_signal_that_the_caller_ignores_stays_ignored() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = fs::read(clip(folder.path(), "in.mkv", 1)).unwrap();
+    let output = folder.path().join("out.mp4");
+    // As nohup does.
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]);
+    command
+        .arg(env!("CARGO_BIN_EXE_gradcam-video"))
+        .arg("-")
+        .arg(&output);
+    let mut child = command
+        .args(["--stride", "1000", "--frag"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.as_mut().unwrap().write_all(&bytes).unwrap();
+    wait_until_still(&folder.path().join("out.mp4.part"));
+    signal(&child, Signal::HUP);
+    std::thread::sleep(Duration::from_millis(300));
+    drop(child.stdin.take());
+    let result = outcome(child);
+    assert_eq!(result.status.code(), Some(0), "{}", stderr(&result));
+    assert_eq!(frame_times(&output).len(), 30);
+}
+
 #[test]
 fn a_sender_that_leaves_early_is_damage() {
     let folder = tempfile::tempdir().unwrap();

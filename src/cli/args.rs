@@ -340,6 +340,20 @@ pub(super) struct EncodingArgs {
     pub(super) frag: bool,
 }
 
+impl EncodingArgs {
+    /// The first option that was given, as it is written.
+    pub(super) fn first_given(&self) -> Option<&'static str> {
+        let options = [
+            ("--codec", self.codec.is_some()),
+            ("--preset", self.preset.is_some()),
+            ("--crf", self.crf.is_some()),
+            ("--frag", self.frag),
+        ];
+        let given = options.into_iter().find(|(_, is_given)| *is_given);
+        given.map(|(option, _)| option)
+    }
+}
+
 #[derive(Debug, clap::Args)]
 pub(super) struct ResultArgs {
     /// Write a summary of the run as JSON
@@ -422,6 +436,9 @@ pub(super) enum WeightsCommand {
         /// Type of convolution and fc weights
         #[arg(long, value_enum, default_value = "f16")]
         dtype: DtypeArg,
+        /// Overwrite an existing file
+        #[arg(short = 'y', long = "yes")]
+        overwrite: bool,
     },
 }
 

@@ -1,10 +1,13 @@
 //! `gradcam-video bench`: how fast this machine explains.
 
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
+use gradcam_video::Error;
 use gradcam_video::explain::{Explainer, GradCam, LayerView, Queries, Score, Target};
 use gradcam_video::frame::{
     ColorModel, ColorSpec, Frame, FrameIndex, Orientation, Picture, PictureFormat, Pts, Samples,
@@ -26,6 +29,7 @@ use super::Outcome;
 use super::args::BenchArgs;
 use super::config::{NetworkChoice, with_encoder_threads};
 use super::console::Console;
+use super::interrupt;
 use super::model::{load_model, load_weights};
 
 /// Size of the made-up video.
@@ -62,6 +66,9 @@ struct StageReport {
 }
 
 pub(super) fn run(args: BenchArgs) -> anyhow::Result<Outcome> {
+    // So that an interrupt leaves no temporary video.
+    let cancel = CancelToken::new();
+    interrupt::install(&cancel, Console::default(), "stopping")?;
     let weights = load_weights(args.weights.weights.as_deref())?;
     let network = NetworkChoice::new(args.network)?;
     let model = load_model(Arc::new(weights), &network, Console::default())?;
@@ -107,19 +114,23 @@ pub(super) fn run(args: BenchArgs) -> anyhow::Result<Outcome> {
             cpu_ms_per_frame: median(times.explain),
             fps: None,
         },
-        pipeline: time_pipeline(&*model, threads, frames)?,
+        pipeline: time_pipeline(&*model, threads, frames, &cancel)?,
     };
-    if args.json {
-        println!("{}", serde_json::to_string(&report)?);
+    let text = if args.json {
+        serde_json::to_string(&report)? + "\n"
     } else {
-        print(&report);
-    }
+        describe(&report)
+    };
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .context("cannot write the figures")?;
     Ok(Outcome::Done)
 }
 
-fn print(report: &Report) {
-    println!(
-        "{}, network on {}, {} kernels, {}{}, {} threads, {} frames each; medians",
+/// A line on the machine, and one for each stage.
+fn describe(report: &Report) -> String {
+    let mut text = format!(
+        "{}, network on {}, {} kernels, {}{}, {} threads, {} frames each; medians\n",
         report.cpu,
         report.device,
         report.isa,
@@ -146,11 +157,13 @@ fn print(report: &Report) {
         let fps = stage
             .fps
             .map_or_else(String::new, |fps| format!("{fps:.1} fps"));
-        println!(
+        let _ = writeln!(
+            text,
             "{name:10} {:8.2} ms CPU per frame {fps:>10}   {what}",
             stage.cpu_ms_per_frame
         );
     }
+    text
 }
 
 /// CPU milliseconds per frame, frame by frame.
@@ -214,15 +227,18 @@ fn time_pipeline(
     model: &dyn Classifier,
     threads: usize,
     frames: usize,
+    cancel: &CancelToken,
 ) -> anyhow::Result<StageReport> {
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let input = folder.path().join("input.mp4");
     write_clip(&input, frames * threads)?;
     let (mut cpu_ms, mut fps) = (Vec::new(), Vec::new());
     for index in 0..PIPELINE_RUNS {
-        let cancel = CancelToken::new();
+        if cancel.is_cancelled() {
+            return Err(Error::cancelled().into());
+        }
         let input = InputSpec::Path(input.clone());
-        let source = FfmpegSource::open(&input, ReadOptions::default(), &cancel)?;
+        let source = FfmpegSource::open(&input, ReadOptions::default(), cancel)?;
         let renderer = renderer()?;
         let output = OutputSpec::Path(folder.path().join(format!("output{index}.mp4")));
         let encode = with_encoder_threads(&EncodeOptions::default(), renderer.shape());
@@ -242,7 +258,7 @@ fn time_pipeline(
                 smooth: 0.0,
             },
         };
-        let summary = pipeline::run(job, &SilentReporter, &cancel)?;
+        let summary = pipeline::run(job, &SilentReporter, cancel)?;
         cpu_ms.push(summary.cpu_ms_per_frame);
         fps.push(summary.fps);
     }

@@ -277,6 +277,14 @@ impl Files {
             OutputSpec::Stdout => None,
         };
         check_distinct([output_path, records, args.results.stats.as_deref()])?;
+        if is_still_output && let Some(option) = args.encoding.first_given() {
+            return Err(usage(format!(
+                "{option} is for videos, but OUTPUT is a still image"
+            )));
+        }
+        if args.encoding.frag && output_path.is_some_and(|path| !can_be_fragmented(path)) {
+            return Err(usage("--frag is for .mp4, .m4v and .mov"));
+        }
         Ok(Self {
             input,
             reading: options,
@@ -429,6 +437,13 @@ pub(super) fn read_options(args: &ReadingArgs, defaults: ReadOptions) -> Result<
         network_timeout,
         ..defaults
     })
+}
+
+fn can_be_fragmented(output: &Path) -> bool {
+    let extension = output.extension().unwrap_or_default();
+    ["mp4", "m4v", "mov"]
+        .iter()
+        .any(|known| extension.eq_ignore_ascii_case(known))
 }
 
 pub(super) fn encode_options(args: EncodingArgs, overwrite: bool) -> EncodeOptions {

@@ -1,6 +1,15 @@
-//! What is said on stderr besides errors and progress.
+//! What is said on stderr besides progress.
+
+use std::io::Write as _;
 
 use super::args::VerbosityArgs;
+
+/// Prints one line on stderr. If nobody reads it any more (a closed terminal, a full disk), the run goes on without.
+pub(super) fn say(text: &str) {
+    // In one piece, so that lines of several threads do not mix.
+    let line = format!("gradcam-video: {text}\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
 
 /// What is said on stderr besides errors.
 #[derive(Debug, Clone, Copy, Default)]
@@ -21,7 +30,7 @@ impl From<VerbosityArgs> for Console {
 impl Console {
     pub(super) fn info(self, text: &str) {
         if !self.is_quiet {
-            eprintln!("gradcam-video: {text}");
+            say(text);
         }
     }
 

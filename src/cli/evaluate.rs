@@ -23,7 +23,7 @@ use gradcam_video::{Error, ErrorKind};
 use super::Outcome;
 use super::args::EvaluateArgs;
 use super::config::{Question, Running, all_cores};
-use super::console::Console;
+use super::console::{Console, say};
 use super::evaluation::{Evaluation, ExplainerSettings};
 use super::files::open_boxes;
 use super::interrupt;
@@ -99,7 +99,7 @@ pub(super) fn run(args: EvaluateArgs) -> anyhow::Result<Outcome> {
         let (input, size) = match read {
             Ok(read) => read,
             Err(error) => {
-                eprintln!("gradcam-video: {}", error.one_line());
+                say(&error.one_line());
                 failures += 1;
                 continue;
             }
@@ -180,10 +180,10 @@ pub(super) fn run(args: EvaluateArgs) -> anyhow::Result<Outcome> {
         .write_all(text.as_bytes())
         .context("cannot write the evaluation")?;
     if failures > 0 {
-        eprintln!(
-            "gradcam-video: {failures} of {} pictures could not be evaluated",
+        say(&format!(
+            "{failures} of {} pictures could not be evaluated",
             args.images.len()
-        );
+        ));
         return Ok(Outcome::Damaged);
     }
     Ok(Outcome::Done)

@@ -13,7 +13,7 @@ use gradcam_video::source::{
 
 use super::Outcome;
 use super::config::{Files, with_encoder_threads};
-use super::console::Console;
+use super::console::{Console, say};
 use super::results::write_stats;
 
 /// `--boxes`, if it is given.
@@ -147,20 +147,20 @@ impl Files {
                 self.input_title()
             )),
             RecordsFit::EndEarly => {
-                eprintln!(
-                    "gradcam-video: the records end before {} does: only their {} frames were drawn",
+                say(&format!(
+                    "the records end before {} does: only their {} frames were drawn",
                     self.input_title(),
                     summary.frames_out
-                );
+                ));
                 return Ok(Outcome::Damaged);
             }
         }
         if !summary.damage.is_none() {
-            eprintln!(
-                "gradcam-video: {} is damaged: {}",
+            say(&format!(
+                "{} is damaged: {}",
                 self.input_title(),
                 summary.damage
-            );
+            ));
             return Ok(Outcome::Damaged);
         }
         Ok(Outcome::Done)

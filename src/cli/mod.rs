@@ -1,5 +1,5 @@
-//! The command line: arguments, their validation, progress, exit codes. Only this layer prints.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+//! The command line: arguments, their validation, progress, exit codes. Only this layer prints, and never with macros, which panic where
+//! nobody reads.
 
 mod args;
 mod audit;
@@ -27,6 +27,7 @@ use clap::Parser;
 use gradcam_video::{Error, ErrorKind};
 
 use self::args::{Args, Command};
+use self::console::say;
 
 /// How a command ended, as the exit code says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,10 +57,8 @@ impl From<Outcome> for ExitCode {
 pub(crate) fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
         // A defect of ours: one line for the report, not a trace for the user.
-        eprintln!(
-            "gradcam-video: internal error, please report it: {}",
-            panic.to_string().replace('\n', " ")
-        );
+        let panic = panic.to_string().replace('\n', " ");
+        say(&format!("internal error, please report it: {panic}"));
     }));
     std::panic::catch_unwind(run).unwrap_or(ExitCode::FAILURE)
 }
@@ -87,7 +86,7 @@ fn run() -> ExitCode {
         Ok(outcome) => outcome.into(),
         Err(error) => {
             let (line, code) = describe(&error);
-            eprintln!("gradcam-video: {line}");
+            say(&line);
             ExitCode::from(code)
         }
     }

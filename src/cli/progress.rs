@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use gradcam_video::pipeline::{Progress, Reporter};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::console::say;
+
 /// Time between two plain lines.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -109,7 +111,7 @@ impl Reporter for ProgressView {
             Self::Plain(plain, things) => {
                 let mut plain = plain.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(elapsed) = plain.is_due() {
-                    eprintln!("gradcam-video: {}", plain_line(progress, elapsed, things));
+                    say(&plain_line(progress, elapsed, things));
                 }
             }
         }
@@ -125,7 +127,7 @@ impl Reporter for ProgressView {
             Self::Plain(plain, _) => {
                 let mut plain = plain.lock().unwrap_or_else(PoisonError::into_inner);
                 if plain.is_due().is_some() {
-                    eprintln!("gradcam-video: pass {done} of {total}");
+                    say(&format!("pass {done} of {total}"));
                 }
             }
         }

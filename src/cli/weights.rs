@@ -5,9 +5,11 @@ use std::io::Write as _;
 use anyhow::Context;
 use gradcam_video::model::convert::{WeightDtype, convert_tfjs_folder};
 use gradcam_video::model::{ModelSpec, WeightFile};
+use gradcam_video::{Error, ErrorKind};
 
 use super::Outcome;
 use super::args::{DtypeArg, WeightsArgs, WeightsCommand};
+use super::console::say;
 use super::model::load_weights;
 
 pub(super) fn run(args: &WeightsArgs) -> anyhow::Result<Outcome> {
@@ -22,20 +24,28 @@ pub(super) fn run(args: &WeightsArgs) -> anyhow::Result<Outcome> {
             folder,
             output,
             dtype,
+            overwrite,
         } => {
+            if output.symlink_metadata().is_ok() && !overwrite {
+                let message = format!(
+                    "cannot write {}: it exists already, use -y to overwrite it",
+                    output.display()
+                );
+                return Err(Error::new(ErrorKind::Output, message).into());
+            }
             let dtype = match dtype {
                 DtypeArg::F16 => WeightDtype::F16,
                 DtypeArg::F32 => WeightDtype::F32,
             };
             let summary = convert_tfjs_folder(folder, output, dtype)?;
-            eprintln!(
-                "gradcam-video: wrote {}: {} tensors, {} parameters, {} bytes, {}",
+            say(&format!(
+                "wrote {}: {} tensors, {} parameters, {} bytes, {}",
                 output.display(),
                 summary.tensor_count,
                 summary.parameter_count,
                 summary.file_bytes,
                 summary.dtype
-            );
+            ));
         }
     }
     Ok(Outcome::Done)

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 
 use crate::error::{Error, ErrorKind};
+use crate::pipeline::CancelToken;
 
 /// Shared by all threads of one run.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub(crate) struct FirstFailure {
     /// Nothing is ever sent: dropping it at the first failure wakes every thread that waits.
     running: Mutex<Option<Sender<()>>>,
     stopped: Receiver<()>,
+    /// Of the source, which may be waiting for a sender.
+    source: Option<CancelToken>,
 }
 
 impl FirstFailure {
@@ -24,6 +27,15 @@ impl FirstFailure {
             error: Mutex::new(None),
             running: Mutex::new(Some(running)),
             stopped,
+            source: None,
+        }
+    }
+
+    /// The same; the first failure also ends the reading of a source with this [stopper](crate::source::FrameSource::stopper).
+    pub(crate) fn stopping(source: Option<CancelToken>) -> Self {
+        Self {
+            source,
+            ..Self::new()
         }
     }
 
@@ -31,6 +43,9 @@ impl FirstFailure {
     pub(crate) fn record(&self, error: Error) {
         lock(&self.error).get_or_insert(error);
         lock(&self.running).take();
+        if let Some(source) = &self.source {
+            source.cancel();
+        }
     }
 
     /// The next item; `None` when the senders are gone or another thread has failed.

@@ -208,7 +208,8 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
     let (to_encode, drawn) = bounded::<Drawing>(in_flight);
     let (end_sender, end) = bounded::<SourceEnd>(1);
 
-    let failure = FirstFailure::new();
+    let stopper = source.stopper();
+    let failure = FirstFailure::stopping(stopper.clone());
     let frames_in = AtomicU64::new(0);
     let mut times = StageTimes::default();
     let map_in_frame = options.resize.map_in_frame(input.shape, input.model_size);
@@ -281,6 +282,12 @@ pub fn run(job: Job<'_>, reporter: &dyn Reporter, cancel: &CancelToken) -> Resul
             let work = move || {
                 let mut times = StageTimes::default();
                 redraw.run(&frames, &to_ordered, &mut times, failure);
+                // The source may be waiting for a sender.
+                if redraw.fit() == RecordsFit::EndEarly
+                    && let Some(stopper) = stopper
+                {
+                    stopper.cancel();
+                }
                 times
             };
             threads.push(spawn(scope, "redraw", failure, work));

@@ -69,7 +69,7 @@ impl Redraw {
             let index = frame.index;
             let item = match times.preprocess.measure(|| self.join(frame)) {
                 Ok(Some(item)) => item,
-                // The source stops when nobody takes its frames any more.
+                // Whoever runs this stops the source.
                 Ok(None) if !is_first => {
                     self.fit = RecordsFit::EndEarly;
                     return;

@@ -1,6 +1,6 @@
 //! Two passes over a video: first all maps, then, with their scale known, the pictures.
 
-use std::io::{BufReader, BufWriter};
+use std::io::{BufReader, BufWriter, Seek as _};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
@@ -27,15 +27,16 @@ pub fn run_over_whole_video(
         Error::caused_by(ErrorKind::Output, message, error)
     };
     let format = RecordsFormat::Jsonl;
-    let file = tempfile::NamedTempFile::new().map_err(failed)?;
-    let name = file.path().display().to_string();
-    let output = Box::new(BufWriter::new(file.reopen().map_err(failed)?));
+    // Without a name, so that nothing is left however the program ends.
+    let mut file = tempfile::tempfile().map_err(failed)?;
+    let name = "the maps' temporary file";
+    let output = Box::new(BufWriter::new(file.try_clone().map_err(failed)?));
     let first = Job {
         maps: job.maps,
         source: job.source,
         renderer: None,
         sink: Box::new(NoPictures::default()),
-        records: Some(RecordsWriter::new(output, format, &name, header)?),
+        records: Some(RecordsWriter::new(output, format, name, header)?),
         options: Options {
             normalize: Normalize::Frame,
             ..job.options.clone()
@@ -49,10 +50,13 @@ pub fn run_over_whole_video(
     } else {
         cancel
     };
-    let reader = || -> Result<RecordsReader> {
-        let input = Box::new(BufReader::new(file.reopen().map_err(failed)?));
-        RecordsReader::new(input, format, &name)
+    // Readers share a position: one after the other.
+    let mut reader = || -> Result<RecordsReader> {
+        file.rewind().map_err(failed)?;
+        let input = Box::new(BufReader::new(file.try_clone().map_err(failed)?));
+        RecordsReader::new(input, format, name)
     };
+    let largest = largest_maxima(&mut reader()?)?;
     let second = Job {
         maps: Maps::Recorded(Box::new(reader()?)),
         source: reopen(cancel)?,
@@ -60,7 +64,7 @@ pub fn run_over_whole_video(
         sink: job.sink,
         records: job.records,
         options: Options {
-            normalize: Normalize::Video(largest_maxima(&mut reader()?)?),
+            normalize: Normalize::Video(largest),
             ..job.options
         },
     };

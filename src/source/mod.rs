@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use crate::error::Result;
 use crate::frame::{ColorSpec, Frame, FrameShape, Orientation, PictureFormat, TimeBase};
+use crate::pipeline::CancelToken;
 
 /// What to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,6 +180,12 @@ pub trait FrameSource: Send {
     /// Whether reading had to wait for the sender since the last call: then frames come when they happen.
     fn has_waited(&mut self) -> bool {
         false
+    }
+
+    /// Setting it ends the reading, from any thread, even while [`next_frame`](Self::next_frame) waits for a sender. Sources that
+    /// never wait need none.
+    fn stopper(&self) -> Option<CancelToken> {
+        None
     }
 
     /// Called once, after `next_frame` returned `None`.

@@ -24,7 +24,7 @@ pub(super) use self::args::AuditArgs;
 use self::args::{AuditCommand, FormatArg, MergeArgs, ResultArgs, RunArgs};
 use super::Outcome;
 use super::config::{NetworkChoice, Question, Running, all_cores};
-use super::console::Console;
+use super::console::{Console, say};
 use super::files::open_boxes;
 use super::interrupt;
 use super::model::{load_model, load_weights, note_batch};
@@ -225,10 +225,10 @@ fn tell(
     print_report(out, results, Some(report))?;
     console.info(&format!("wrote {}", out.join("report.html").display()));
     if report.manifest.faulty_files > 0 {
-        eprintln!(
-            "gradcam-video: {} of {} files could not be read, or not in full",
+        say(&format!(
+            "{} of {} files could not be read, or not in full",
             report.manifest.faulty_files, report.manifest.files
-        );
+        ));
     }
     Ok(outcome(&report.manifest, results))
 }

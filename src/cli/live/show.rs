@@ -10,7 +10,7 @@ use gradcam_video::source::SourceInfo;
 #[cfg(not(all(feature = "window", feature = "http")))]
 use gradcam_video::{Error, ErrorKind};
 
-use super::super::console::Console;
+use super::super::console::{Console, say};
 use super::args::PreviewArg;
 use super::config::LiveConfig;
 use super::source::display;
@@ -61,7 +61,7 @@ fn open_page(config: &LiveConfig) -> Result<Box<dyn Preview>> {
         most_viewers: page.most_viewers,
     })?;
     // Also with -q: nobody can find a port or a token that are not said.
-    eprintln!("gradcam-video: the page is at {}", preview.url());
+    say(&format!("the page is at {}", preview.url()));
     Ok(Box::new(preview))
 }
 

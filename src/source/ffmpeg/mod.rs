@@ -57,6 +57,8 @@ pub struct FfmpegSource {
     converter: Converter,
     info: SourceInfo,
     is_strict: bool,
+    /// Of all that may wait for a sender.
+    stopper: CancelToken,
     /// Of pipes: set whenever a read has to wait for the writer.
     starved: Option<Arc<AtomicBool>>,
     /// Whether the pictures' size and format are each frame's own.
@@ -73,6 +75,8 @@ impl FfmpegSource {
     /// [`ErrorKind::Input`] if it cannot be opened, holds no video, or no frame of it can be decoded;
     /// [`ErrorKind::InvalidArgument`] for a senseless range; [`ErrorKind::Cancelled`].
     pub fn open(input: &InputSpec, options: ReadOptions, cancel: &CancelToken) -> Result<Self> {
+        let stopper = cancel.child();
+        let cancel = &stopper;
         let range = options.range;
         let name = input.to_string();
         let unreadable = |cause: &dyn std::fmt::Display| {
@@ -228,6 +232,7 @@ impl FfmpegSource {
             converter,
             info,
             is_strict: options.is_strict,
+            stopper,
             starved,
             follows_frames: options.is_live,
             first: Some(first),
@@ -284,6 +289,10 @@ impl FrameSource for FfmpegSource {
     fn has_waited(&mut self) -> bool {
         let starved = self.starved.as_ref();
         starved.is_some_and(|starved| starved.swap(false, Ordering::Relaxed))
+    }
+
+    fn stopper(&self) -> Option<CancelToken> {
+        Some(self.stopper.clone())
     }
 
     fn finish(&mut self) -> SourceEnd {
