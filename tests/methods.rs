@@ -57,9 +57,9 @@ fn methods_that_query_the_model_light_the_right_animal() {
     let folder = tempfile::tempdir().unwrap();
     for (method, samples) in [
         ("occlusion", None),
-        ("lime", Some("300")),
-        ("kernelshap", Some("300")),
-        ("rise", Some("300")),
+        ("lime", Some("150")),
+        ("kernelshap", Some("150")),
+        ("rise", Some("150")),
     ] {
         let mut arguments = vec![
             "--method",
