@@ -160,6 +160,7 @@ struct Setup {
     /// Opening fails so often before it works again.
     failures: usize,
     workers: usize,
+    samples: Option<usize>,
     recording: Option<Recording>,
     give_up: Option<Duration>,
     duration: Option<Duration>,
@@ -174,6 +175,7 @@ impl Setup {
             cameras: vec![(frames, millis, end)],
             failures: 0,
             workers: 1,
+            samples: None,
             recording: None,
             give_up: None,
             duration: None,
@@ -231,7 +233,7 @@ impl Setup {
                 model: &self.model,
                 top_k: 2,
                 hold: 0.0,
-                samples: None,
+                samples: self.samples,
                 seed: 0,
                 workers: self.workers,
                 score: None,
@@ -437,6 +439,17 @@ fn a_time_limit_ends_the_run() {
 }
 
 #[test]
+fn a_time_limit_beyond_all_clocks_is_none() {
+    let setup = Setup {
+        duration: Some(Duration::MAX),
+        ..Setup::new(3, 10, End::Whole)
+    };
+    let summary = setup.run(NoPreview).0.unwrap();
+    assert!(summary.failure.is_none());
+    assert_eq!(summary.live.frames.captured, 3);
+}
+
+#[test]
 fn wishes_change_what_is_asked_and_drawn() {
     let preview = Script(move |view: &View| {
         wait_for("explained", || !view.status().top.is_empty());
@@ -551,6 +564,53 @@ fn a_frozen_frame_stays_and_is_explained_for_other_wishes() {
         panic!("too few frames");
     };
     assert!(last.0 - before.0 > 90_000 / 2, "{before:?} {last:?}");
+}
+
+/// Of a frozen frame nothing leaves the rolling window.
+#[test]
+fn another_method_has_a_scale_of_its_own() {
+    let preview = Script(move |view: &View| {
+        // As bright as this, Grad-CAM's map is thirty times as high as that of Grad-CAM++.
+        wait_for("bright", || view.status().frames.captured > 50);
+        view.wish(&Wish::Freeze(true)).unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+        let shown = || view.current_picture().unwrap();
+        let peak = || *shown().picture.to_rgb8().last_chunk::<3>().unwrap();
+        let [red, _, blue] = peak();
+        assert!(red > blue, "Grad-CAM: {red} {blue}");
+        let last = shown().number;
+        view.wish(&Wish::Method("gradcam++".to_owned())).unwrap();
+        wait_for("another map", || shown().number > last);
+        let [red, _, blue] = peak();
+        assert!(red > blue, "Grad-CAM++: {red} {blue}");
+        view.quit();
+        Ok(())
+    });
+    let summary = Setup::new(100_000, 5, End::Lost).run(preview).0.unwrap();
+    assert!(summary.failure.is_none());
+}
+
+#[test]
+fn a_method_that_needs_more_samples_is_refused_and_the_run_goes_on() {
+    let preview = Script(move |view: &View| {
+        wait_for("explained", || !view.status().top.is_empty());
+        view.wish(&Wish::Method("rise".to_owned())).unwrap();
+        let wish = Wish::Method("kernelshap".to_owned());
+        let line = view.wish(&wish).unwrap_err().one_line();
+        assert_eq!(line, "kernelshap needs at least 4 samples, not 3");
+        assert_eq!(view.status().settings.method, "rise");
+        // It takes no samples, and is not asked for any.
+        view.wish(&Wish::Method("gradcam".to_owned())).unwrap();
+        let explained = view.status().frames.explained;
+        wait_for("goes on", || view.status().frames.explained > explained + 2);
+        view.quit();
+        Ok(())
+    });
+    let setup = Setup {
+        samples: Some(3),
+        ..Setup::new(100_000, 5, End::Lost)
+    };
+    assert!(setup.run(preview).0.unwrap().failure.is_none());
 }
 
 #[test]

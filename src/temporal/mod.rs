@@ -52,6 +52,7 @@ pub struct Temporal {
 /// What is known of the current frame.
 #[derive(Debug, Clone, Copy, Default)]
 struct FrameKind {
+    /// The maps before it say nothing about its own.
     is_cut: bool,
     /// It was not looked at.
     is_carried: bool,
@@ -92,12 +93,19 @@ impl Temporal {
         let is_cut = thumbnail.is_some_and(|thumbnail| self.cuts.is_cut(thumbnail, is_neighbour));
         self.frame = FrameKind { is_cut, is_carried };
         if is_cut {
-            for track in &mut self.tracks {
-                track.smoothed = None;
-                track.window.clear();
-            }
+            self.forget();
         }
         is_cut
+    }
+
+    /// Forgets the maps of the frames before, as at a cut: those to come are in other units, such as another method's. To be called
+    /// between [`begin_frame`](Self::begin_frame) and [`draw`](Self::draw).
+    pub fn forget(&mut self) {
+        self.frame.is_cut = true;
+        for track in &mut self.tracks {
+            track.smoothed = None;
+            track.window.clear();
+        }
     }
 
     /// The map of `class` to draw for target number `target` in the frame at `pts_secs`, or `None` if nothing speaks for the class. Called
@@ -235,6 +243,24 @@ mod tests {
         assert_eq!(peak(1.0, 200.0, 0.3), 1.0);
         // Once in two pairs the drawn peak changed by a quarter, and half of the cells are peaks; the cut does not count.
         assert_eq!(temporal.flicker(), Some(0.25 / 2.0 / 2.0));
+    }
+
+    #[test]
+    fn maps_in_other_units_start_anew_though_time_stands_still() {
+        let mut temporal = Temporal::new(Normalize::Rolling, 0.5);
+        let mut peak = |maximum: f32, has_other_units: bool| {
+            temporal.begin_frame(Some(grey(0.0)));
+            if has_other_units {
+                temporal.forget();
+            }
+            temporal.draw(0, &map(maximum), 0, 1.0).unwrap().values[1]
+        };
+        assert_eq!(peak(8.0, false), 1.0);
+        assert_eq!(peak(0.5, true), 1.0);
+        // Smoothed to 0.25, on a scale of 0.5.
+        assert_eq!(peak(0.0, false), 0.5);
+        // That the method's map is another is no flicker.
+        assert_eq!(temporal.flicker(), Some(0.5 / 2.0));
     }
 
     #[test]

@@ -149,13 +149,11 @@ pub fn run_live(
         give_up,
         duration,
     } = job;
-    let spec = asking.model.spec();
-    question.explainer.check(spec, &question.request)?;
-    let settings = Settings::new(question, render, asking.score, asking.top_k);
+    let settings = Settings::new(question, render, &asking)?;
     let is_endless = source.info().is_endless;
     let (sink, recording_name) = recording.unzip();
     let view = View {
-        desk: Arc::new(Desk::new(settings, spec.clone(), is_endless)),
+        desk: Arc::new(Desk::new(settings, asking.model.spec().clone(), is_endless)),
         screen: Arc::new(Screen::default()),
         facts: Arc::new(Facts {
             source: source_name,
@@ -220,7 +218,8 @@ pub fn run_live(
             }
             Ok((presenter, outcome))
         });
-        let until = duration.map(|duration| wall_start + duration);
+        // A time that no clock can show never comes.
+        let until = duration.and_then(|duration| wall_start.checked_add(duration));
         while !desk.wait_for_end(GLANCE) {
             if cancel.is_cancelled() || until.is_some_and(|until| Instant::now() >= until) {
                 desk.end(End::Stopped);

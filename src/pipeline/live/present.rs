@@ -8,6 +8,7 @@ use super::desk::Desk;
 use super::messages::{Awaited, Captured, Drawn, LiveExplanation, News, Signal};
 use super::records::records_of;
 use super::screen::{Screen, Shown};
+use super::settings::Question;
 use super::tape::{Pending, Tape};
 use crate::error::{Result, Stage};
 use crate::frame::{FrameShape, Picture};
@@ -42,6 +43,8 @@ pub(super) struct Presented<'a, 'scope> {
     renderer: Option<(RenderOptions, FrameShape, Renderer)>,
     frame: Option<Arc<Captured>>,
     explanation: Option<Arc<LiveExplanation>>,
+    /// What the panels answer.
+    question: Option<Arc<Question>>,
     panels: Vec<Panel>,
     /// What the panels show, without their place in the recording.
     records: Vec<Record>,
@@ -62,6 +65,7 @@ impl<'a, 'scope> Presented<'a, 'scope> {
             renderer: None,
             frame: None,
             explanation: None,
+            question: None,
             panels: Vec::new(),
             records: Vec::new(),
             pending: None,
@@ -207,6 +211,11 @@ impl Presenter<'_, '_> {
         {
             let thumbnail = is_new_map.then(|| explanation.thumbnail.clone());
             self.temporal.begin_frame(thumbnail);
+            let asked = &explanation.question;
+            let last = self.state.question.replace(Arc::clone(asked));
+            if last.is_some_and(|last| !last.has_units_of(asked)) {
+                self.temporal.forget();
+            }
             let secs = frame.at.saturating_duration_since(self.desk.start);
             let (asking, resize) = (self.asking, self.options.resize);
             let is_carried = explanation.frame.index != frame.index;

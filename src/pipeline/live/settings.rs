@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use super::Asking;
 use crate::error::{Error, ErrorKind, Result};
-use crate::explain::{Explainer, METHODS, Request, Score, TargetChoice, method_by_name};
+use crate::explain::{
+    Explainer, METHODS, Request, Score, TargetChoice, check_samples, method_by_name,
+};
 use crate::model::{ModelSpec, Prediction};
 use crate::render::{ColorMap, Layout, RenderOptions};
 
@@ -32,6 +35,13 @@ impl Question {
             layer_name,
             number: 0,
         }
+    }
+
+    /// Whether its maps' values can be compared with those of another question.
+    pub(super) fn has_units_of(&self, other: &Self) -> bool {
+        let (one, two) = (&self.request, &other.request);
+        self.explainer.name() == other.explainer.name()
+            && (one.score, one.contrast, &one.layers) == (two.score, two.contrast, &two.layers)
     }
 }
 
@@ -73,23 +83,38 @@ pub(super) struct Settings {
     pub(super) render: RenderOptions,
     /// What the user chose; a method's own score if `None`.
     score: Option<Score>,
+    /// What the user chose, for methods that take any.
+    samples: Option<usize>,
     /// How many of the most probable classes viewers see.
     pub(super) top_k: usize,
 }
 
 impl Settings {
+    /// Settings to begin with.
+    ///
+    /// # Errors
+    /// If the question's method cannot answer it.
     pub(super) fn new(
         question: Question,
         render: RenderOptions,
-        score: Option<Score>,
-        top_k: usize,
-    ) -> Self {
-        Self {
+        asking: &Asking<'_>,
+    ) -> Result<Self> {
+        let settings = Self {
             question: Arc::new(question),
             render,
-            score,
-            top_k,
-        }
+            score: asking.score,
+            samples: asking.samples,
+            top_k: asking.top_k,
+        };
+        settings.check(&settings.question, asking.model.spec())?;
+        Ok(settings)
+    }
+
+    fn check(&self, question: &Question, spec: &ModelSpec) -> Result<()> {
+        let method = question.explainer;
+        method.check(spec, &question.request)?;
+        let samples = self.samples.filter(|_| method.sample_count().is_some());
+        check_samples(method, samples)
     }
 
     /// Takes up a wish, or says why not and leaves all as it was. `ranking`: the classes of the last explanation, best first.
@@ -157,7 +182,7 @@ impl Settings {
             }
             _ => {}
         }
-        question.explainer.check(spec, &question.request)?;
+        self.check(&question, spec)?;
         Ok(question)
     }
 
@@ -166,8 +191,8 @@ impl Settings {
         let fits = |method: &&'static dyn Explainer| {
             let mut tried = question.clone();
             self.set_method(&mut tried, *method, spec);
-            let request = &tried.request;
-            !method.makes_many_passes(spec, &request.layers) && method.check(spec, request).is_ok()
+            !method.makes_many_passes(spec, &tried.request.layers)
+                && self.check(&tried, spec).is_ok()
         };
         METHODS.into_iter().filter(fits).collect()
     }
