@@ -350,7 +350,8 @@ fn what_does_not_go_together_is_refused() {
     };
     assert!(check("gradcam", Score::Softmax, Some(3)));
     assert!(check("ablationcam", Score::Logit, Some(3)));
-    for method in ["ablationcam", "finercam", "gradcam++"] {
+    assert!(check("eigencam", Score::Logit, None));
+    for method in ["ablationcam", "eigencam", "finercam", "gradcam++"] {
         assert!(!check(method, Score::Softmax, None), "{method}");
     }
     for method in ["eigencam", "finercam"] {

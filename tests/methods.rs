@@ -231,6 +231,10 @@ fn what_does_not_go_together_is_a_usage_error() {
             "--contrast",
         ),
         (vec!["--method", "finercam", "--score", "softmax"], "logits"),
+        (
+            vec!["--method", "eigencam", "--score", "softmax"],
+            "leave out --score softmax",
+        ),
         (vec!["--contrast", "unicorn"], "unicorn"),
         (
             vec!["--class", "tabby", "--contrast", "281"],

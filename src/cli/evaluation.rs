@@ -15,7 +15,8 @@ pub(super) struct ExplainerSettings {
     method: &'static str,
     /// The type and its fields.
     settings: String,
-    score: &'static str,
+    /// None where no class is explained.
+    score: Option<&'static str>,
     /// None where it cannot be chosen, or the layer decides.
     samples: Option<usize>,
 }
@@ -26,7 +27,9 @@ impl ExplainerSettings {
         Self {
             method: explainer.name(),
             settings: format!("{explainer:?}"),
-            score: question.score.unwrap_or(explainer.default_score()).name(),
+            score: explainer
+                .explains_score()
+                .then(|| question.score.unwrap_or(explainer.default_score()).name()),
             samples: count.and_then(|count| question.samples.or(count.default)),
         }
     }
@@ -63,12 +66,9 @@ impl Evaluation<'_> {
             let samples = explainer
                 .samples
                 .map(|samples| format!(", {samples} samples"));
-            let text = format!(
-                "{} of the {}{}",
-                explainer.settings,
-                explainer.score,
-                samples.unwrap_or_default()
-            );
+            let score = explainer.score.map(|score| format!(" of the {score}"));
+            let text = [Some(explainer.settings.clone()), score, samples];
+            let text: String = text.into_iter().flatten().collect();
             line(explainer.method, &text);
         }
         for (name, value) in self.report.settings.describe() {

@@ -3,7 +3,9 @@
 use super::gradient::{ScoreGradient, sum_over_channels};
 use super::principal::first_principal_component;
 use crate::error::Result;
-use crate::explain::{Explainer, LayerView, Queries, Request, Target, check_no_contrast};
+use crate::explain::{
+    Explainer, LayerView, Queries, Request, Target, check_no_contrast, check_no_score,
+};
 use crate::heatmap::Heatmap;
 use crate::model::{Activations, ModelSpec};
 
@@ -21,7 +23,12 @@ impl Explainer for EigenCam {
     }
 
     fn check(&self, _: &ModelSpec, request: &Request) -> Result<()> {
+        check_no_score(self, request.score)?;
         check_no_contrast(self, request.contrast)
+    }
+
+    fn explains_score(&self) -> bool {
+        false
     }
 
     fn explain(&self, _: &Queries<'_>, view: LayerView<'_>, _: Target) -> Result<Heatmap> {

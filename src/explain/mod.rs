@@ -139,6 +139,11 @@ pub trait Explainer: std::fmt::Debug + Send + Sync {
         Score::Logit
     }
 
+    /// Whether a score of a class is explained; else the map is the same for every class and score.
+    fn explains_score(&self) -> bool {
+        true
+    }
+
     /// The raw, signed map: at the layer's resolution, or 28x28 if the method is model-agnostic.
     ///
     /// # Errors
@@ -207,6 +212,20 @@ fn check_logit(method: &dyn Explainer, score: Score) -> Result<()> {
     Err(Error::new(ErrorKind::InvalidArgument, message))
 }
 
+/// The error of methods that explain no score.
+fn check_no_score(method: &dyn Explainer, score: Score) -> Result<()> {
+    // What nobody asked for.
+    if score == method.default_score() {
+        return Ok(());
+    }
+    let message = format!(
+        "{} knows no class and no score; leave out --score {}",
+        method.name(),
+        score.name()
+    );
+    Err(Error::new(ErrorKind::InvalidArgument, message))
+}
+
 /// The error of methods that cannot set one class against another.
 fn check_no_contrast(method: &dyn Explainer, contrast: Option<usize>) -> Result<()> {
     if contrast.is_none() {
@@ -236,7 +255,7 @@ pub struct TargetMap {
     pub heatmap: Heatmap,
 }
 
-/// Explains one picture: runs `explainer` for each target over all layers (the mean of several). `forward` is the picture's pass, with the
+/// Explains one picture: runs `explainer` for each target over all layers (the mean of several), or once if it looks at none. `forward` is the picture's pass, with the
 /// request's layers.
 ///
 /// # Errors
@@ -259,6 +278,11 @@ pub fn explain_forward(
     if let Some(other) = request.contrast {
         find(other)?;
     }
+    // At every layer the map would be the same, and the mean of several is no longer signed.
+    let layers = match request.layers.as_slice() {
+        [first, ..] if explainer.is_model_agnostic() => std::slice::from_ref(first),
+        layers => layers,
+    };
     let mut maps = Vec::with_capacity(request.targets.len());
     let shared = SharedPasses::default();
     let queries = if request.targets.len() > 1 && explainer.asks_the_same_for_every_target() {
@@ -278,7 +302,7 @@ pub fn explain_forward(
             contrast: request.contrast,
         };
         let prediction = find(class)?;
-        let of_layers = request.layers.iter().map(|layer| {
+        let of_layers = layers.iter().map(|layer| {
             let view = LayerView {
                 layer: *layer,
                 forward,
@@ -300,6 +324,33 @@ mod tests {
     use super::*;
     use crate::model::Classifier;
     use toy_model::{ToyModel, textured_picture};
+
+    #[test]
+    fn a_method_that_looks_at_no_layer_is_run_once_and_keeps_signs() {
+        let model = ToyModel::new(64, |input| {
+            f64::from(input.values[100] - input.values[4000])
+        });
+        let input = textured_picture(64);
+        let layers = [2, 3].map(|stage| TargetLayer { stage, block: 0 });
+        let forward = model.forward(&input, &layers).unwrap();
+        let explain = |layers: &[TargetLayer]| {
+            let request = Request {
+                targets: vec![TargetChoice::Class(0)],
+                score: Score::Logit,
+                contrast: None,
+                layers: layers.to_vec(),
+            };
+            let before = model.passes();
+            let queries = Queries::new(&model);
+            let explanation =
+                explain_forward(&queries, &Occlusion::DEFAULT, &input, &forward, &request);
+            let heatmap = explanation.unwrap().maps.remove(0).heatmap;
+            (heatmap, model.passes() - before)
+        };
+        let both = explain(&layers);
+        assert_eq!(both, explain(&layers[..1]));
+        assert!(both.0.values.iter().any(|value| *value < 0.0));
+    }
 
     #[test]
     fn several_targets_share_the_passes_and_have_the_maps_that_each_has_alone() {

@@ -11,7 +11,7 @@ use crate::model::{ModelInput, ModelSpec, TargetLayer, softmax};
 /// picture (bilinear, corners on corners) and stretched to 0..1. One pass per channel; channels that are off everywhere share one.
 ///
 /// As in pytorch-grad-cam, the mask multiplies the normalised picture, and the score is not compared with that of an empty picture,
-/// which would not change the softmax. With fewer samples than channels, only the channels with the largest mean activation take part.
+/// which would not change the softmax. Nothing speaks for a class against itself. With fewer samples than channels, only the channels with the largest mean activation take part.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ScoreCam;
 
@@ -44,6 +44,10 @@ impl Explainer for ScoreCam {
         let activations = view.activations()?;
         let planes: Vec<&[f32]> = activations.planes().collect();
         let samples = number_of_samples(self, queries, planes.len())?;
+        // All scores are 0, of which the softmax would make equal weights.
+        if target.contrast == Some(target.class) {
+            return Ok(weighted_sum(activations, |_, _| 0.0));
+        }
         let mut strongest: Vec<usize> = (0..planes.len()).collect();
         strongest.sort_by(|a, b| plane_sum(planes[*b]).total_cmp(&plane_sum(planes[*a])));
         strongest.truncate(samples);
@@ -108,6 +112,35 @@ fn masked(input: &ModelInput, plane: &[f32], width: usize) -> ModelInput {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::explain::Score;
+    use crate::explain::toy_model::{ToyModel, textured_picture};
+    use crate::model::{Activations, Forward};
+
+    #[test]
+    fn nothing_speaks_for_a_class_against_itself() {
+        let model = ToyModel::new(8, |input| f64::from(input.values[9]));
+        let input = textured_picture(8);
+        let layer = TargetLayer { stage: 3, block: 0 };
+        let activations = Activations {
+            channels: 2,
+            height: 1,
+            width: 2,
+            values: vec![1.0, 2.0, 10.0, 20.0],
+        };
+        let forward = Forward::new(vec![layer], vec![activations], vec![1.0, 0.0]);
+        let view = LayerView {
+            layer,
+            forward: &forward,
+            input: &input,
+        };
+        let explain = |other: usize| {
+            let target = Target::new(0, Score::Logit).against(other);
+            let map = ScoreCam.explain(&Queries::new(&model), view, target);
+            map.unwrap().values
+        };
+        assert_eq!(explain(0), [0.0, 0.0]);
+        assert!(explain(1).iter().all(|value| *value > 0.0));
+    }
 
     #[test]
     fn a_mask_reaches_from_0_to_1_with_corners_on_corners() {
