@@ -13,7 +13,7 @@ use gradcam_video::evaluate::randomisation::{
 use gradcam_video::evaluate::{PictureReport, Report, Settings, Subject, evaluate_picture};
 use gradcam_video::explain::{Explainer, Queries, TargetChoice};
 use gradcam_video::heatmap::Heatmap;
-use gradcam_video::model::{Classifier, ModelInput, TargetLayer, WeightFile};
+use gradcam_video::model::{Classifier, ModelInput, TargetLayer, WeightFile, ranked};
 use gradcam_video::pipeline::{CancelToken, Reporter};
 use gradcam_video::preprocess::{Preprocessor, ResizePolicy};
 use gradcam_video::sink::PartialFile;
@@ -112,8 +112,17 @@ pub(super) fn run(args: EvaluateArgs) -> anyhow::Result<Outcome> {
             explainers.len() + 2,
             settings.passes_per_map(spec.input_size)
         ));
+        // Which boxes count depends on the class.
+        let choice = match (&boxes, choice) {
+            (Some(_), TargetChoice::Top1) => TargetChoice::Class(top_class(&*model, &input)?),
+            _ => choice,
+        };
+        let is_class = |name: &str| {
+            let found = spec.labels.find(name);
+            found.is_ok_and(|class| choice == TargetChoice::Class(class))
+        };
         let of_boxes = boxes.as_ref().map_or_else(Vec::new, |boxes| {
-            boxes.of(path, size, resize, spec.input_size)
+            boxes.of_class(path, size, resize, spec.input_size, is_class)
         });
         if boxes.is_some() && of_boxes.is_empty() {
             console.note(&format!("there is no box in sight for {}", path.display()));
@@ -202,6 +211,13 @@ fn read_picture(
     };
     let size = (frame.picture.width, frame.picture.height);
     Ok((preprocessor.run(&frame.picture, orientation)?, size))
+}
+
+fn top_class(model: &dyn Classifier, input: &ModelInput) -> gradcam_video::Result<usize> {
+    let top = ranked(&model.forward(input, &[])?.logits)
+        .into_iter()
+        .next();
+    Ok(top.map_or(0, |top| top.index))
 }
 
 fn check_randomised(
