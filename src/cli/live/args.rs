@@ -35,24 +35,19 @@ pub(in super::super) struct LiveArgs {
     )]
     pub(super) hold: f64,
 
-    /// Where the picture is shown: in a window, on a page for browsers, nowhere [default: window where there is a display, else none if
-    /// something is recorded, else http]
+    /// Where the picture is shown: in a window, on a page for browsers, nowhere [default: http with --listen, --token or --viewers, else window
+    /// where there is a display, else none if something is recorded, else http]
     #[arg(long, value_enum, help_heading = "Preview")]
     pub(super) preview: Option<PreviewArg>,
-    /// Where the page is served; port 0 takes a free one. Other addresses than this machine's own need a token
-    #[arg(
-        long,
-        value_name = "ADDR:PORT",
-        default_value = "127.0.0.1:8080",
-        help_heading = "Preview"
-    )]
-    pub(super) listen: String,
+    /// Where the page is served; port 0 takes a free one. Other addresses than this machine's own need a token [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR:PORT", help_heading = "Preview")]
+    pub(super) listen: Option<String>,
     /// What viewers of the page must know [default: none on this machine, else a random one, which is printed]
     #[arg(long, value_name = "T", help_heading = "Preview")]
     pub(super) token: Option<String>,
-    /// Most viewers of the page at once
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000), help_heading = "Preview")]
-    pub(super) viewers: u16,
+    /// Most viewers of the page at once [default: 16]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000), help_heading = "Preview")]
+    pub(super) viewers: Option<u16>,
 
     /// Classes listed in the label
     #[arg(long, value_name = "K", default_value_t = 3, help_heading = "Picture")]
@@ -96,10 +91,37 @@ pub(in super::super) struct LiveArgs {
 }
 
 impl LiveArgs {
+    /// Which option the page has been given, if any.
+    pub(super) fn page_option(&self) -> Option<&'static str> {
+        let given = [
+            ("--listen", self.listen.is_some()),
+            ("--token", self.token.is_some()),
+            ("--viewers", self.viewers.is_some()),
+        ];
+        named(given)
+    }
+
+    /// Which option the encoder has been given, if any.
+    pub(super) fn encoding_option(&self) -> Option<&'static str> {
+        let encoding = &self.encoding;
+        let given = [
+            ("--codec", encoding.codec.is_some()),
+            ("--preset", encoding.preset.is_some()),
+            ("--crf", encoding.crf.is_some()),
+            ("--frag", encoding.frag),
+        ];
+        named(given)
+    }
+
     /// The encoder, if one is named.
     pub(in super::super) fn codec(&self) -> Option<&str> {
         self.encoding.codec.as_deref()
     }
+}
+
+fn named<const N: usize>(options: [(&'static str, bool); N]) -> Option<&'static str> {
+    let mut given = options.into_iter().filter(|(_, is_given)| *is_given);
+    given.next().map(|(name, _)| name)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -24,6 +24,11 @@ const LATENCY: Duration = Duration::from_millis(33);
 /// A server or camera that is silent for so long is opened again: a viewer waits for it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Where the page is served if nobody says.
+const ADDRESS: &str = "127.0.0.1:8080";
+/// Most viewers of the page if nobody says.
+const MOST_VIEWERS: u16 = 16;
+
 /// A validated request to look at something live.
 pub(super) struct LiveConfig {
     pub(super) sources: Sources,
@@ -64,6 +69,12 @@ impl LiveConfig {
             is_live: true,
             ..ReadOptions::default()
         };
+        let preview = preview(args.preview, args.page_option())?;
+        if let (None, Some(option)) = (&args.record, args.encoding_option()) {
+            return Err(usage(format!(
+                "{option} is for the recording: there is no --record"
+            )));
+        }
         let record = args.record.map(output_spec);
         let record_path = match &record {
             Some(OutputSpec::Path(path)) => Some(path.as_path()),
@@ -103,11 +114,11 @@ impl LiveConfig {
             hold: check_hold(Some(args.hold))?.unwrap_or_default(),
             top_k: args.top_k,
             picture,
-            preview: args.preview,
+            preview,
             page: Page {
-                listen: parse_address(&args.listen)?,
+                listen: parse_address(args.listen.as_deref().unwrap_or(ADDRESS))?,
                 token: args.token,
-                most_viewers: args.viewers.into(),
+                most_viewers: args.viewers.unwrap_or(MOST_VIEWERS).into(),
             },
             give_up: args
                 .give_up
@@ -136,6 +147,17 @@ fn running(args: RunningArgs) -> Result<Running> {
     Ok(running)
 }
 
+/// The preview that was asked for; who says something about the page wants it.
+fn preview(asked: Option<PreviewArg>, of_page: Option<&str>) -> Result<Option<PreviewArg>> {
+    match (asked, of_page) {
+        (None, Some(_)) => Ok(Some(PreviewArg::Http)),
+        (Some(PreviewArg::Window | PreviewArg::None), Some(option)) => Err(usage(format!(
+            "{option} is for the page: leave it out, or say --preview http"
+        ))),
+        _ => Ok(asked),
+    }
+}
+
 fn parse_address(text: &str) -> Result<SocketAddr> {
     let found = text
         .to_socket_addrs()
@@ -151,6 +173,46 @@ fn parse_address(text: &str) -> Result<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn config(arguments: &str) -> Result<LiveConfig> {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            live: LiveArgs,
+        }
+        let words = ["live"].into_iter().chain(arguments.split_whitespace());
+        LiveConfig::new(<Line as clap::Parser>::parse_from(words).live)
+    }
+
+    #[test]
+    fn who_says_something_about_the_page_gets_it() {
+        for arguments in ["--listen 127.0.0.1:0", "--token t", "--viewers 3"] {
+            let http = format!("{arguments} --preview http");
+            for arguments in [arguments, &http] {
+                let preview = config(arguments).unwrap().preview;
+                assert_eq!(preview, Some(PreviewArg::Http), "{arguments}");
+            }
+            for other in ["window", "none"] {
+                let refused = config(&format!("{arguments} --preview {other}"));
+                let line = refused.err().unwrap().one_line();
+                let option = arguments.split(' ').next().unwrap();
+                assert!(line.starts_with(option), "{line}");
+            }
+        }
+        let config = config("").unwrap();
+        assert_eq!(config.preview, None);
+        assert_eq!(config.page.listen.port(), 8080);
+        assert_eq!(config.page.most_viewers, 16);
+    }
+
+    #[test]
+    fn what_concerns_the_encoder_needs_a_recording() {
+        for arguments in ["--codec libx265", "--preset fast", "--crf 9", "--frag"] {
+            let line = config(arguments).err().unwrap().one_line();
+            assert!(line.contains("--record"), "{line}");
+            assert!(config(&format!("{arguments} --record a.mp4")).is_ok());
+        }
+    }
 
     #[test]
     fn addresses_have_a_port() {
