@@ -6,11 +6,13 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Either, Limited};
 use hyper::body::Body;
-use hyper::header::{ALLOW, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue, LOCATION, SET_COOKIE};
+use hyper::header::{
+    ALLOW, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE,
+};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use super::Host;
@@ -24,8 +26,14 @@ const MOST_WISH_BYTES: usize = 4096;
 /// A wish arrives at once or not at all.
 const WISH_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Snapshots that are made or wait to be: pictures are large, and each takes a core for a while.
+const MOST_SNAPSHOTS: usize = 2;
+
 /// A page.
 const HTML: &str = "text/html; charset=utf-8";
+
+/// A snapshot.
+const PNG: &str = "image/png";
 
 /// Goes on to the page as our own site: browsers send the cookie we have just set only then, and a redirect would count as the other site's.
 const DETOUR: &str = "<!doctype html><meta charset=\"utf-8\"><title>gradcam-video</title>\
@@ -39,8 +47,23 @@ pub(super) struct Shared {
     pub(super) gate: Gate,
     /// Who is watching.
     pub(super) places: Arc<Places>,
+    /// Places for snapshots.
+    pub(super) snapshots: Arc<Semaphore>,
     /// The freshest picture, for whoever is watching.
     pub(super) pictures: watch::Sender<Picture>,
+}
+
+impl Shared {
+    /// Nobody is watching yet.
+    pub(super) fn new(host: Arc<dyn Host>, gate: Gate, most_viewers: usize) -> Self {
+        Self {
+            host,
+            gate,
+            places: Places::new(most_viewers),
+            snapshots: Arc::new(Semaphore::new(MOST_SNAPSHOTS)),
+            pictures: watch::Sender::new(None),
+        }
+    }
 }
 
 /// Answers one request.
@@ -90,7 +113,7 @@ where
         "/icon.svg" => whole("image/svg+xml", include_str!("page/icon.svg")),
         "/stream.mjpg" => pictures(head, shared),
         "/status" => status(head, shared),
-        "/snapshot.png" => snapshot(&shared.host).await,
+        "/snapshot.png" => snapshot(head, shared).await,
         _ => control(head, body, shared).await,
     }
 }
@@ -161,12 +184,27 @@ fn viewer_name(head: &Parts) -> Option<u64> {
 }
 
 /// The present picture as a file.
-async fn snapshot(host: &Arc<dyn Host>) -> Answer {
-    let host = Arc::clone(host);
+async fn snapshot(head: &Parts, shared: &Shared) -> Answer {
+    if head.method == Method::HEAD {
+        return whole(PNG, "");
+    }
+    let Ok(place) = Arc::clone(&shared.snapshots).try_acquire_owned() else {
+        let text = "too many snapshots at once, try again";
+        let mut answer = line(StatusCode::SERVICE_UNAVAILABLE, text);
+        set(&mut answer, RETRY_AFTER, "1");
+        return answer;
+    };
+    let host = Arc::clone(&shared.host);
     let name = snapshot_name(SystemTime::now());
-    match tokio::task::spawn_blocking(move || host.snapshot()).await {
+    let make = move || {
+        let snapshot = host.snapshot();
+        // Here, not with the answer: the work goes on when who asked has gone.
+        drop(place);
+        snapshot
+    };
+    match tokio::task::spawn_blocking(make).await {
         Ok(Some(png)) => {
-            let mut answer = whole("image/png", png);
+            let mut answer = whole(PNG, png);
             let disposition = format!("attachment; filename=\"{name}\"");
             // Digits and dashes are fit for a header.
             if let Ok(disposition) = HeaderValue::from_str(&disposition) {

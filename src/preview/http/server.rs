@@ -15,13 +15,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::sleep;
 
 use super::access::Gate;
 use super::routes::{self, Shared};
 use super::socket::Socket;
-use super::stream::Places;
 use super::{Host, HttpOptions};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -69,12 +68,8 @@ impl HttpServer {
         host: Arc<dyn Host>,
         patience: Duration,
     ) -> Result<Self> {
-        let shared = Arc::new(Shared {
-            host,
-            gate: Gate::new(options.token.as_deref())?,
-            places: Places::new(options.most_viewers),
-            pictures: watch::Sender::new(None),
-        });
+        let gate = Gate::new(options.token.as_deref())?;
+        let shared = Arc::new(Shared::new(host, gate, options.most_viewers));
         let most_connections = options.most_viewers.saturating_add(SPARE_CONNECTIONS);
         let (runtime, listener) = listen(options.listen).map_err(|error| {
             let message = format!("cannot listen on {}", options.listen);

@@ -5,12 +5,7 @@ use crate::preview::http::test_host::TestHost;
 use http_body_util::Full;
 
 fn shared(token: Option<&str>) -> Shared {
-    Shared {
-        host: Arc::new(TestHost),
-        gate: Gate::new(token).unwrap(),
-        places: Places::new(1),
-        pictures: watch::channel(None).0,
-    }
+    Shared::new(Arc::new(TestHost), Gate::new(token).unwrap(), 1)
 }
 
 /// Status, one header and the body (empty for a stream) of what is answered.
@@ -80,6 +75,10 @@ fn there_is_nothing_but_the_routes() {
         (status, &answer.headers()["allow"]),
         (405, &HeaderValue::from_static("POST"))
     );
+    shared.snapshots.close();
+    assert_eq!(ask(&shared, "GET /snapshot.png", &[], "").0, 503);
+    let head = ask(&shared, "HEAD /snapshot.png", &[], "");
+    assert_eq!(head.0, 200, "nothing is made for those who want no body");
     for path in [
         "/x",
         "/app.js/",

@@ -204,6 +204,31 @@ fn time_to_stop() -> Duration {
 }
 
 #[test]
+fn snapshots_do_not_pile_up_and_places_outlive_who_asked() {
+    let server = start(4);
+    // Those that went away are still being made.
+    let mut socket = ask(&server, "/snapshot.png");
+    wait_for("one is being made", LONG, || {
+        server.shared.snapshots.available_permits() == 1
+    });
+    drop(socket);
+    socket = ask(&server, "/snapshot.png");
+    wait_for("one waits", LONG, || {
+        server.shared.snapshots.available_permits() == 0
+    });
+    drop(socket);
+    let mut refused = ask(&server, "/snapshot.png");
+    let answer = read_until(&mut refused, b"again\n");
+    let answer = String::from_utf8_lossy(&answer).to_lowercase();
+    assert!(answer.starts_with("http/1.1 503"), "{answer}");
+    assert!(answer.contains("\r\nretry-after: 1\r\n"), "{answer}");
+    wait_for("places come back", LONG, || {
+        let mut socket = ask(&server, "/snapshot.png");
+        read_until(&mut socket, b"\r\n\r\n").starts_with(b"HTTP/1.1 200")
+    });
+}
+
+#[test]
 fn connections_are_bounded_and_bad_ones_disturb_nobody() {
     let server = start(1);
     let mut garbage = StdStream::connect(server.address()).unwrap();
