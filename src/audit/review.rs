@@ -1,5 +1,6 @@
 //! From records to findings: a pass over all of them for what they say together, then a pass that judges each.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
 use super::clusters::ClusteredMaps;
@@ -215,8 +216,8 @@ impl Review {
     }
 }
 
-/// By kind, then the worst first.
-fn order(found: &Found) -> (FindingKind, u64, u64, usize, usize) {
+/// By kind, then the worst first: a milder finding never stands before an error, whatever its value.
+fn order(found: &Found) -> (FindingKind, Reverse<Severity>, u64, u64, usize, usize) {
     // Floats in an order that integers have, too.
     let sortable = |value: f64| {
         let bits = (value + 0.0).to_bits();
@@ -228,13 +229,14 @@ fn order(found: &Found) -> (FindingKind, u64, u64, usize, usize) {
     };
     let Verdict {
         kind,
+        severity,
         value,
         second_value,
-        ..
     } = found.verdict;
     let value = if kind.is_worst_high() { -value } else { value };
     (
         kind,
+        Reverse(severity),
         sortable(value),
         sortable(second_value),
         found.item,
@@ -374,6 +376,29 @@ mod tests {
         all.sort_by_key(order);
         let items: Vec<usize> = all.iter().map(|found| found.item).collect();
         assert_eq!(items, [0, 3, 2, 5, 1, 4, 0]);
+    }
+
+    #[test]
+    fn errors_come_before_milder_findings_of_their_kind() {
+        let with = |kind, value, severity, item| Found {
+            verdict: Verdict::new(kind, severity, value),
+            ..found(kind, value, 0.0, item)
+        };
+        let copies =
+            |copies, severity, item| with(FindingKind::ExactDuplicate, copies, severity, item);
+        let mut all = vec![
+            with(FindingKind::Damaged, 0.0, Severity::Error, 4),
+            copies(2.0, Severity::Error, 2),
+            copies(3.0, Severity::Error, 1),
+            with(FindingKind::OddSize, 40.0, Severity::Warning, 3),
+            with(FindingKind::OddSize, 10.0, Severity::Info, 3),
+        ];
+        // More than the page shows.
+        all.extend((0..60).map(|_| copies(9.0, Severity::Warning, 0)));
+        all.sort_by_key(order);
+        assert_eq!((all[0].item, all[1].item, all[2].item), (1, 2, 0));
+        let rest: Vec<Severity> = all[62..].iter().map(|one| one.verdict.severity).collect();
+        assert_eq!(rest, [Severity::Warning, Severity::Info, Severity::Error]);
     }
 
     #[test]

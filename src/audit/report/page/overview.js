@@ -41,6 +41,7 @@ function showFigures() {
 function showKinds() {
   const order = Object.keys(SEVERITIES);
   const worst = new Map();
+  // The worst of a kind has rank 1, and so is always among those that are shown.
   for (const { kind, severity } of data.findings) {
     if (!worst.has(kind) || order.indexOf(severity) < order.indexOf(worst.get(kind))) worst.set(kind, severity);
   }
