@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::journal::segments;
 use super::manifest::Manifest;
 use super::settings::{AuditSettings, Shard};
 use super::thumb::THUMBS;
@@ -40,41 +41,56 @@ pub(super) struct ReportFolder {
     _lock: File,
 }
 
-impl ReportFolder {
-    /// Makes the folder, or empties one that holds a report if `overwrite` is set.
-    pub(super) fn create(path: &Path, begun: &Begun, overwrite: bool) -> Result<Self> {
+/// A folder that may become a report's: what is in it is as it was, and no other process writes there.
+#[derive(Debug)]
+pub(super) struct ClaimedFolder {
+    path: PathBuf,
+    lock: File,
+    /// Whether an older report is to go.
+    is_full: bool,
+}
+
+impl ClaimedFolder {
+    /// Makes the folder, or takes one that is empty or holds a report, if that may be overwritten.
+    pub(super) fn claim(path: &Path, overwrite: bool) -> Result<Self> {
         let failed = |error: io::Error| cannot_write(path, error);
         fs::create_dir_all(path).map_err(failed)?;
         // Before anything is looked at: another run may be at it.
         let lock = lock(path)?;
         let is_empty = fs::read_dir(path).map_err(failed)?.next().is_none();
-        if !is_empty && !is_stillborn(path) {
-            if !holds_report(path) {
-                let cause = "it is not empty, and what is in it is no report";
-                return Err(failed(io::Error::other(cause)));
-            }
-            if !overwrite {
-                let cause = "it holds a report already, use -y to overwrite it, or --resume to go on with an audit";
-                return Err(failed(io::Error::other(cause)));
-            }
-            clear(path).map_err(failed)?;
+        let is_full = !is_empty && !is_stillborn(path);
+        if is_full && !holds_report(path) {
+            let cause = "it is not empty, and what is in it is no report";
+            return Err(failed(io::Error::other(cause)));
         }
-        let journal = path.join(JOURNAL);
-        let write = || -> io::Result<()> {
-            fs::create_dir_all(&journal)?;
-            let text = serde_json::to_string_pretty(begun)? + "\n";
-            let file =
-                PartialFile::create(&journal.join(BEGUN), true, None).map_err(io::Error::other)?;
-            fs::write(file.path(), text)?;
-            file.commit().map_err(io::Error::other)
-        };
-        write().map_err(failed)?;
+        if is_full && !overwrite {
+            let cause = "it holds a report already, use -y to overwrite it, or --resume to go on with an audit";
+            return Err(failed(io::Error::other(cause)));
+        }
         Ok(Self {
             path: path.to_owned(),
-            _lock: lock,
+            lock,
+            is_full,
         })
     }
 
+    /// Removes an older report and begins a new one.
+    pub(super) fn begin(self, begun: &Begun) -> Result<ReportFolder> {
+        let Self {
+            path,
+            lock,
+            is_full,
+        } = self;
+        let write = || match is_full {
+            true => replace(&path, begun),
+            false => write_begun(&path, begun),
+        };
+        write().map_err(|error| cannot_write(&path, error))?;
+        Ok(ReportFolder { path, _lock: lock })
+    }
+}
+
+impl ReportFolder {
     /// Goes on in a folder whose audit is not finished.
     pub(super) fn resume(path: &Path, begun: &Begun) -> Result<Self> {
         let lock = lock(path)?;
@@ -86,10 +102,15 @@ impl ReportFolder {
             );
             return Err(Error::new(ErrorKind::InvalidArgument, message));
         }
-        Ok(Self {
+        let folder = Self {
             path: path.to_owned(),
             _lock: lock,
-        })
+        };
+        if segments(&folder.journal())?.is_empty() {
+            // A run that was killed while it emptied the folder left them.
+            remove_results(path).map_err(|error| cannot_write(path, error))?;
+        }
+        Ok(folder)
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -148,21 +169,56 @@ pub(super) fn read_begun(path: &Path) -> Result<Begun> {
     })
 }
 
-/// Removes what we made and nothing else. The manifest goes first: what is left is not finished.
-fn clear(path: &Path) -> io::Result<()> {
-    for name in [MANIFEST, RECORDS, FINDINGS, REPORT] {
-        match fs::remove_file(path.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+fn write_begun(path: &Path, begun: &Begun) -> io::Result<()> {
+    let journal = path.join(JOURNAL);
+    fs::create_dir_all(&journal)?;
+    let text = serde_json::to_string_pretty(begun)? + "\n";
+    let file = PartialFile::create(&journal.join(BEGUN), true, None).map_err(io::Error::other)?;
+    fs::write(file.path(), text)?;
+    file.commit().map_err(io::Error::other)
+}
+
+/// Removes what we made and nothing else, and begins anew. Wherever this breaks off, the folder is known as a report's by the manifest or by
+/// what was begun, and no record vouches for a picture that is gone.
+fn replace(path: &Path, begun: &Begun) -> io::Result<()> {
+    if read_begun(path).is_err() {
+        // What is left of the journal of a finished audit belongs to no one.
+        remove_segments(path)?;
+        write_begun(path, begun)?;
     }
-    for name in [THUMBS, JOURNAL] {
-        match fs::remove_dir_all(path.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+    remove_file(&path.join(MANIFEST))?;
+    remove_segments(path)?;
+    write_begun(path, begun)?;
+    remove_results(path)
+}
+
+fn remove_segments(path: &Path) -> io::Result<()> {
+    let journal = path.join(JOURNAL);
+    if !journal.exists() {
+        return Ok(());
+    }
+    for segment in segments(&journal).map_err(io::Error::other)? {
+        remove_file(&segment)?;
     }
     Ok(())
+}
+
+fn remove_results(path: &Path) -> io::Result<()> {
+    for name in [RECORDS, FINDINGS, REPORT] {
+        remove_file(&path.join(name))?;
+    }
+    unless_gone(fs::remove_dir_all(path.join(THUMBS)))
+}
+
+fn remove_file(path: &Path) -> io::Result<()> {
+    unless_gone(fs::remove_file(path))
+}
+
+fn unless_gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Keeps other runs off, for as long as the file is held.
@@ -208,6 +264,7 @@ fn cannot_write(path: &Path, error: io::Error) -> Error {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::audit::test_journal::{append, begin};
 
     pub(in crate::audit) fn begun() -> Begun {
         Begun {
@@ -232,6 +289,10 @@ pub(super) mod tests {
         }
     }
 
+    fn create(path: &Path, overwrite: bool) -> Result<ReportFolder> {
+        ClaimedFolder::claim(path, overwrite)?.begin(&begun())
+    }
+
     fn line<T: std::fmt::Debug>(result: Result<T>) -> String {
         result.unwrap_err().one_line()
     }
@@ -240,36 +301,24 @@ pub(super) mod tests {
     fn only_reports_are_overwritten_and_only_when_asked() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("a/report");
-        let folder = ReportFolder::create(&path, &begun(), false).unwrap();
+        let folder = create(&path, false).unwrap();
         fs::write(folder.path().join("mine.txt"), "keep").unwrap();
-        assert!(
-            line(ReportFolder::create(&path, &begun(), true))
-                .ends_with("another run is writing it")
-        );
+        assert!(line(create(&path, true)).ends_with("another run is writing it"));
         drop(folder);
-        assert!(
-            line(ReportFolder::create(&path, &begun(), false))
-                .contains("use -y to overwrite it, or --resume")
-        );
-        ReportFolder::create(&path, &begun(), true).unwrap();
+        assert!(line(create(&path, false)).contains("use -y to overwrite it, or --resume"));
+        create(&path, true).unwrap();
         let webapp = parent.path().join("webapp");
         fs::create_dir_all(webapp.join(THUMBS)).unwrap();
         fs::write(webapp.join(MANIFEST), "{}").unwrap();
-        let said = line(ReportFolder::create(&webapp, &begun(), true));
+        let said = line(create(&webapp, true));
         assert!(said.ends_with("what is in it is no report"), "{said}");
         assert!(webapp.join(THUMBS).exists());
         assert_eq!(fs::read(path.join("mine.txt")).unwrap(), b"keep");
         let other = parent.path().join("photos");
         fs::create_dir(&other).unwrap();
         fs::write(other.join("a.jpg"), "x").unwrap();
-        assert!(
-            line(ReportFolder::create(&other, &begun(), true))
-                .ends_with("what is in it is no report")
-        );
-        assert!(
-            line(ReportFolder::create(&other.join("a.jpg"), &begun(), true))
-                .starts_with("cannot write the report")
-        );
+        assert!(line(create(&other, true)).ends_with("what is in it is no report"));
+        assert!(line(create(&other.join("a.jpg"), true)).starts_with("cannot write the report"));
     }
 
     #[test]
@@ -282,17 +331,115 @@ pub(super) mod tests {
                 fs::write(path.join(JOURNAL).join(BEGUN), text).unwrap();
             }
             assert!(!is_begun(&path));
-            ReportFolder::create(&path, &begun(), false).unwrap();
+            create(&path, false).unwrap();
             assert!(is_begun(&path));
             fs::remove_dir_all(&path).unwrap();
         }
+    }
+
+    /// A report in every state that there is, with a picture.
+    fn old_report(path: &Path, is_finished: bool, has_journal: bool) {
+        let mut old = begun();
+        old.settings.method = "rise".into();
+        fs::create_dir_all(path.join(THUMBS).join("00")).unwrap();
+        for name in [RECORDS, FINDINGS, REPORT, "thumbs/00/a.jpg"] {
+            fs::write(path.join(name), "old").unwrap();
+        }
+        if has_journal {
+            write_begun(path, &old).unwrap();
+            append(&mut begin(&path.join(JOURNAL)), "a.jpg", 1);
+            append(&mut begin(&path.join(JOURNAL)), "b.jpg", 1);
+        }
+        if is_finished {
+            manifest(old.settings).write(path).unwrap();
+        }
+    }
+
+    fn manifest(settings: AuditSettings) -> Manifest {
+        Manifest {
+            version: "1".into(),
+            arguments: Vec::new(),
+            settings,
+            shard: None,
+            files: 2,
+            records: 2,
+            faulty_files: 0,
+            passed_over: 0,
+            findings_by_severity: Default::default(),
+            findings_by_kind: Default::default(),
+        }
+    }
+
+    /// A folder in it that cannot be removed like a file stops the removal there, as a kill would.
+    #[test]
+    fn a_folder_is_ours_wherever_its_removal_breaks_off() {
+        for (is_finished, has_journal) in [(true, false), (false, true), (true, true)] {
+            let obstacles = [
+                MANIFEST,
+                "journal/0000.jsonl",
+                "journal/0003.jsonl",
+                RECORDS,
+                FINDINGS,
+                REPORT,
+            ];
+            for obstacle in obstacles {
+                let parent = tempfile::tempdir().unwrap();
+                let path = parent.path().join("report");
+                old_report(&path, is_finished, has_journal);
+                if obstacle == MANIFEST && is_finished {
+                    continue;
+                }
+                let _ = fs::remove_file(path.join(obstacle));
+                fs::create_dir_all(path.join(obstacle)).unwrap();
+                create(&path, true).unwrap_err();
+                let state = format!("{is_finished} {has_journal} {obstacle}");
+                assert!(holds_report(&path), "{state}");
+                let has_picture = path.join("thumbs/00/a.jpg").exists();
+                let segments = segments(&path.join(JOURNAL)).unwrap_or_default();
+                assert!(has_picture || segments.is_empty(), "{state}");
+                let is_new = read_begun(&path).is_ok_and(|read| read == begun());
+                let has_records = segments.iter().any(|path| path.is_file());
+                let is_done = path.join(MANIFEST).is_file();
+                assert!(
+                    !is_new || !has_records || is_done,
+                    "old records would count as new: {state}"
+                );
+                fs::remove_dir_all(path.join(obstacle)).unwrap();
+                create(&path, true).unwrap();
+                assert!(!path.join(THUMBS).exists() && is_begun(&path), "{state}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_killed_removal_left_is_removed_by_the_run_that_goes_on() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("report");
+        old_report(&path, false, false);
+        write_begun(&path, &begun()).unwrap();
+        ReportFolder::resume(&path, &begun()).unwrap();
+        assert!(!path.join(THUMBS).exists() && !path.join(REPORT).exists());
+        append(&mut begin(&path.join(JOURNAL)), "a.jpg", 1);
+        fs::create_dir(path.join(THUMBS)).unwrap();
+        ReportFolder::resume(&path, &begun()).unwrap();
+        assert!(path.join(THUMBS).exists(), "records need their pictures");
+    }
+
+    #[test]
+    fn a_claimed_folder_is_as_it_was() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("report");
+        old_report(&path, true, false);
+        drop(ClaimedFolder::claim(&path, true).unwrap());
+        assert!(path.join(MANIFEST).exists() && path.join("thumbs/00/a.jpg").exists());
+        assert!(!path.join(JOURNAL).exists());
     }
 
     #[test]
     fn a_run_goes_on_only_as_it_was_begun() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("report");
-        drop(ReportFolder::create(&path, &begun(), false).unwrap());
+        drop(create(&path, false).unwrap());
         ReportFolder::resume(&path, &begun()).unwrap();
         let mut other = begun();
         other.settings.method = "rise".into();

@@ -42,7 +42,10 @@ pub(super) struct Journal {
 impl Journal {
     /// Begins the segment after those that are in `folder`.
     pub(super) fn begin(folder: &Path) -> Result<Self> {
-        let path = folder.join(format!("{:04}.jsonl", segments(folder)?.len() + 1));
+        // Some of them may be gone.
+        let numbers = segments(folder)?.into_iter().map(|path| number_of(&path));
+        let last = numbers.max().unwrap_or(0);
+        let path = folder.join(format!("{:04}.jsonl", last + 1));
         let output = OpenOptions::new().write(true).create_new(true).open(&path);
         Ok(Self {
             output: BufWriter::new(output.map_err(|error| cannot_write(&path, error))?),
@@ -92,6 +95,12 @@ pub(super) fn segments(folder: &Path) -> Result<Vec<PathBuf>> {
         let message = format!("cannot read the journal in {}", folder.display());
         Error::caused_by(ErrorKind::Input, message, error)
     })
+}
+
+/// 0 for files that we did not write.
+fn number_of(segment: &Path) -> u32 {
+    let stem = segment.file_stem().and_then(|stem| stem.to_str());
+    stem.and_then(|stem| stem.parse().ok()).unwrap_or(0)
 }
 
 /// What earlier runs have finished.
@@ -294,6 +303,10 @@ mod tests {
         append(&mut begin(folder.path()), "c.jpg", 0);
         assert_eq!(segments(folder.path()).unwrap().len(), 2);
         assert_eq!(finished(folder.path()), [true, false, true]);
+        fs::remove_file(folder.path().join("0001.jsonl")).unwrap();
+        append(&mut begin(folder.path()), "b.mp4", 1);
+        assert!(folder.path().join("0003.jsonl").exists());
+        assert_eq!(finished(folder.path()), [false, true, true]);
     }
 
     #[test]

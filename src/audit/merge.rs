@@ -8,7 +8,7 @@ use walkdir::WalkDir;
 
 use super::Audit;
 use super::finish::{Outcome, finish};
-use super::folder::{Begun, ReportFolder, difference, journal_of, read_begun};
+use super::folder::{Begun, ClaimedFolder, difference, journal_of, read_begun};
 use super::journal::segments;
 use super::manifest::Manifest;
 use super::settings::AuditSettings;
@@ -104,7 +104,7 @@ pub fn merge(
         settings,
         shard: None,
     };
-    let folder = ReportFolder::create(&audit.report, &begun, overwrite)?;
+    let folder = ClaimedFolder::claim(&audit.report, overwrite)?.begin(&begun)?;
     let mut parts = Vec::new();
     let mut passed_over = 0;
     for shard in shards {

@@ -69,7 +69,7 @@ use collect::collect;
 use dataset::{Found, walk};
 use examine::Examining;
 use finish::finish;
-use folder::{Begun, ReportFolder};
+use folder::{Begun, ClaimedFolder, ReportFolder};
 use journal::{Finished, Journal, segments};
 use labels::DatasetLabels;
 use reading::Reading;
@@ -135,54 +135,41 @@ impl Audit<'_> {
             shard: self.shard,
         };
         let labels = self.labels()?;
-        let folder = match start {
-            Start::New { overwrite } => {
-                self.check_dataset()?;
-                ReportFolder::create(&self.report, &begun, overwrite)?
+        if start == Start::Resume
+            && let Some(manifest) = Manifest::read(&self.report)?
+        {
+            return self.repeat(manifest, &begun);
+        }
+        self.check_dataset()?;
+        let (folder, finished) = match start {
+            Start::Resume if folder::is_begun(&self.report) => {
+                let folder = ReportFolder::resume(&self.report, &begun)?;
+                let finished = Finished::recover(&folder.journal())?;
+                (Folder::Begun(folder), finished)
             }
-            Start::Resume => {
-                if let Some(manifest) = Manifest::read(&self.report)? {
-                    let before = Begun {
-                        settings: manifest.settings.clone(),
-                        shard: manifest.shard,
-                    };
-                    return match folder::difference(&before, &begun) {
-                        None => {
-                            if manifest.shard.is_none() {
-                                // A run that was killed at its very end left it.
-                                let _ = std::fs::remove_dir_all(folder::journal_of(&self.report));
-                            }
-                            Ok(End::AlreadyFinished(Box::new(manifest)))
-                        }
-                        Some(difference) => {
-                            let name = self.report.display();
-                            let message = format!(
-                                "{name} is a finished report of another run: it was begun with {difference}"
-                            );
-                            Err(Error::new(ErrorKind::InvalidArgument, message))
-                        }
-                    };
-                }
-                self.check_dataset()?;
-                if folder::is_begun(&self.report) {
-                    ReportFolder::resume(&self.report, &begun)?
-                } else {
-                    ReportFolder::create(&self.report, &begun, false)?
-                }
+            Start::New { overwrite: true } => {
+                let folder = ClaimedFolder::claim(&self.report, true)?;
+                (Folder::Claimed(folder), Finished::default())
+            }
+            Start::New { overwrite: false } | Start::Resume => {
+                let folder = ClaimedFolder::claim(&self.report, false)?;
+                (Folder::Claimed(folder), Finished::default())
             }
         };
-
-        let finished = Finished::recover(&folder.journal())?;
         let extent = self.extent(&finished, cancel);
+        if cancel.is_cancelled() {
+            return Ok(End::Stopped(finished.len() as u64));
+        }
         if extent.files == 0 {
-            if finished.len() == 0 {
-                // An empty folder left behind would be in the way of the next try.
-                folder.remove_journal()?;
-            }
             let name = self.dataset.display();
             let message = format!("cannot audit {name}: it holds no image or video");
             return Err(Error::new(ErrorKind::Input, message));
         }
+        // Only now that there is something to audit, an older report is lost.
+        let folder = match folder {
+            Folder::Begun(folder) => folder,
+            Folder::Claimed(folder) => folder.begin(&begun)?,
+        };
         let reading = Reading {
             root: &self.dataset,
             report: folder.path(),
@@ -224,6 +211,26 @@ impl Audit<'_> {
             Err(error) if error.kind() == ErrorKind::Cancelled => Ok(End::Stopped(done)),
             Err(error) => Err(error),
         }
+    }
+
+    /// What an earlier run came to.
+    fn repeat(&self, manifest: Manifest, begun: &Begun) -> Result<End> {
+        let before = Begun {
+            settings: manifest.settings.clone(),
+            shard: manifest.shard,
+        };
+        if let Some(difference) = folder::difference(&before, begun) {
+            let name = self.report.display();
+            let message = format!(
+                "{name} is a finished report of another run: it was begun with {difference}"
+            );
+            return Err(Error::new(ErrorKind::InvalidArgument, message));
+        }
+        if manifest.shard.is_none() {
+            // A run that was killed at its very end left it.
+            let _ = std::fs::remove_dir_all(folder::journal_of(&self.report));
+        }
+        Ok(End::AlreadyFinished(Box::new(manifest)))
     }
 
     fn classes(&self) -> &Labels {
@@ -270,7 +277,6 @@ impl Audit<'_> {
         for found in walk(&self.dataset, Some(&self.report)) {
             if cancel.is_cancelled() {
                 // Nobody will ask.
-                extent.files = extent.files.max(1);
                 break;
             }
             let key = match found {
@@ -293,6 +299,14 @@ impl Audit<'_> {
 pub const LABELS_FROM_FOLDERS: &str = "folders";
 /// [`AuditSettings::labels`] of a dataset without labels.
 pub const NO_LABELS: &str = "none";
+
+/// The report's folder before it is known that there is something to audit.
+enum Folder {
+    /// A run that goes on.
+    Begun(ReportFolder),
+    /// What is in it is kept so far.
+    Claimed(ClaimedFolder),
+}
 
 /// How much a walk over a dataset comes across.
 #[derive(Debug, Default)]

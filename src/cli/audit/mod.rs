@@ -125,6 +125,10 @@ fn audit(args: RunArgs) -> anyhow::Result<Outcome> {
     progress.finish();
     note_batch(console, batch, &*model);
     match end? {
+        End::Stopped(0) => {
+            console.info("stopped before the first file was finished");
+            Ok(Outcome::Interrupted)
+        }
         End::Stopped(files) => {
             console.info(&format!(
                 "stopped after {files} files, which are kept: --resume goes on"
