@@ -329,6 +329,10 @@ fn a_killed_run_goes_on_and_shards_are_put_together_as_if_nothing_had_been() {
     refused(&[&shards[0], &shards[2]], "shard 2 of 3 is missing");
     refused(&[&shards[0], &shards[0]], "is shard 1 already");
     refused(&[&whole], "it is a whole report, not a shard");
+    let away = folder.path().join("away");
+    fs::rename(&root, &away).unwrap();
+    refused(&[&shards[0], &shards[1], &shards[2]], "without the dataset");
+    fs::rename(&away, &root).unwrap();
     let (code, _, stderr) = merge(&[&shards[2], &shards[0], &shards[1]]);
     assert_eq!(code, 4, "every third label is wrong: {stderr}");
     assert!(results(&merged) == expected);
@@ -463,6 +467,7 @@ fn what_cannot_be_audited_is_said_in_a_line() {
     failing("a.png", "out", "--boxes gone.json", 1, "gone.json");
     for options in [
         "--shard 1/2 --fail-on error",
+        "--shard 1/2 --format json",
         "--shard 3/2",
         "--fail-on bad",
         "--resume -y",
@@ -483,4 +488,12 @@ fn what_cannot_be_audited_is_said_in_a_line() {
         "one file is a dataset, and any method goes: {stderr}"
     );
     assert_eq!(fs::read(path("full/mine.txt")).unwrap(), b"x");
+    let before = results(&path("out"));
+    failing("empty", "out", "-y", 1, "it holds no image or video");
+    assert!(results(&path("out")) == before, "the old report stays");
+    fs::create_dir(path("torn")).unwrap();
+    fs::write(path("torn/a.jpg"), "x").unwrap();
+    let said = "1 of 1 files could not be read";
+    failing("torn", "shard", "-q --shard 1/1", 3, said);
+    failing("torn", "shard", "-q --shard 1/1 --resume", 3, said);
 }

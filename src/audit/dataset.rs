@@ -75,6 +75,8 @@ pub fn walk(root: &Path, except: Option<&Path>) -> impl Iterator<Item = Found> {
     entries.filter_map(move |entry| match entry {
         Ok(entry) if entry.file_type().is_dir() => None,
         Ok(entry) => Some(classify(&base, entry)),
+        // Links are followed before they can be left out.
+        Err(error) if error.depth() > 0 && error.path().is_some_and(has_hidden_name) => None,
         Err(error) => {
             let name = error
                 .path()
@@ -92,13 +94,24 @@ pub fn walk(root: &Path, except: Option<&Path>) -> impl Iterator<Item = Found> {
 /// The folder that the names of a dataset's files are relative to: the dataset, or where it lies if it is a single file.
 pub fn base_of(dataset: &Path) -> PathBuf {
     match dataset.parent() {
-        Some(parent) if !dataset.is_dir() => parent.to_owned(),
-        _ => dataset.to_owned(),
+        _ if dataset.is_dir() => dataset.to_owned(),
+        // Of a bare name.
+        Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
+        Some(parent) => parent.to_owned(),
+        None => dataset.to_owned(),
     }
 }
 
 fn is_hidden(entry: &DirEntry) -> bool {
-    entry.file_name().as_encoded_bytes().starts_with(b".")
+    is_hidden_name(entry.file_name())
+}
+
+fn has_hidden_name(path: &Path) -> bool {
+    path.file_name().is_some_and(is_hidden_name)
+}
+
+fn is_hidden_name(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
 }
 
 /// Whether a folder holds the report of an audit: its pictures are none of the dataset's.
@@ -144,7 +157,12 @@ fn name_below(base: &Path, path: &Path) -> String {
 /// Begins a byte that is no text.
 const ESCAPE: &str = "\\x";
 
-/// The path that [`DatasetFile::name`] stands for, relative to the dataset's folder.
+/// A path as text that [`path_of`] turns back, written as [`DatasetFile::name`].
+pub fn text_of_path(path: &Path) -> String {
+    text_of(path.as_os_str()).into_owned()
+}
+
+/// The path that [`DatasetFile::name`] or [`text_of_path`] stands for.
 pub fn path_of(name: &str) -> PathBuf {
     let mut parts = name.split(ESCAPE);
     let mut bytes: Vec<u8> = parts.next().unwrap_or_default().into();
@@ -210,6 +228,8 @@ mod tests {
         fs::write(root.join(OsStr::from_bytes(b"b/\xff.png")), b"").unwrap();
         symlink(root, root.join("b/loop")).unwrap();
         symlink(root.join("nowhere"), root.join("c.png")).unwrap();
+        symlink(root, root.join("b/.loop")).unwrap();
+        symlink(root.join("nowhere"), root.join(".#c.png")).unwrap();
         let found = names(root, Some(&root.join("out")));
         let expected = [
             "a/x.JPEG",
@@ -252,6 +272,23 @@ mod tests {
             assert!(!texts[..number].contains(text), "{text}");
         }
         assert_eq!(texts[1], "\\xFF.jpg");
+        for path in [
+            &b"/data/b\xffder/a b"[..],
+            b"/data/\\xFF",
+            b"/data/\xc3\xa9",
+        ] {
+            let path = Path::new(OsStr::from_bytes(path));
+            assert_eq!(path_of(&text_of_path(path)), path);
+        }
+    }
+
+    #[test]
+    fn a_bare_name_lies_in_the_current_folder() {
+        assert_eq!(base_of(Path::new("gone.jpg")), Path::new("."));
+        assert_eq!(base_of(Path::new("a/gone.jpg")), Path::new("a"));
+        assert_eq!(names(Path::new("Cargo.toml"), None), ["(other)"]);
+        let found = name_below(&base_of(Path::new("gone.jpg")), Path::new("gone.jpg"));
+        assert_eq!(found, "gone.jpg");
     }
 
     #[test]

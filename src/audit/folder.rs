@@ -250,7 +250,11 @@ pub(super) fn difference(before: &Begun, now: &Begun) -> Option<String> {
     let other = before
         .iter()
         .find(|(name, value)| now["settings"][name.as_str()] != **value);
-    other.map(|(name, value)| format!("{name} {value}, not {}", now["settings"][name.as_str()]))
+    other.map(|(name, value)| match name.as_str() {
+        "labels_sha256" => "other labels: the file has changed".to_owned(),
+        "boxes_sha256" => "other boxes: what is there has changed".to_owned(),
+        name => format!("{name} {value}, not {}", now["settings"][name]),
+    })
 }
 
 fn cannot_write(path: &Path, error: io::Error) -> Error {
@@ -283,7 +287,9 @@ pub(super) mod tests {
                 sample_fps: 1.0,
                 deinterlace: false,
                 labels: "folders".into(),
+                labels_sha256: None,
                 boxes: None,
+                boxes_sha256: None,
             },
             shard: None,
         }
@@ -448,6 +454,13 @@ pub(super) mod tests {
             said.ends_with("it was begun with method \"gradcam\", not \"rise\""),
             "{said}"
         );
+        let mut other = begun();
+        other.settings.labels_sha256 = Some("00".into());
+        drop(ReportFolder::resume(&path, &other).expect("a report of before there were digests"));
+        let before = other.clone();
+        other.settings.labels_sha256 = Some("01".into());
+        let said = difference(&before, &other).unwrap();
+        assert_eq!(said, "other labels: the file has changed");
         let mut other = begun();
         other.shard = Some(Shard {
             number: 1,

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 use super::Audit;
+use super::dataset::path_of;
 use super::finish::{Outcome, finish};
 use super::folder::{Begun, ClaimedFolder, difference, journal_of, read_begun};
 use super::journal::segments;
 use super::manifest::Manifest;
-use super::settings::AuditSettings;
+use super::settings::{AuditSettings, content_sha256};
 use super::thumb::THUMBS;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline::CancelToken;
@@ -99,6 +100,14 @@ pub fn merge(
         }
     }
     // What cannot be had is said before anything is written.
+    fs::metadata(&audit.dataset).map_err(|error| {
+        let message = format!(
+            "cannot merge without the dataset {}",
+            audit.dataset.display()
+        );
+        Error::caused_by(ErrorKind::Input, message, error)
+    })?;
+    check_labels(&settings)?;
     audit.labels()?;
     let begun = Begun {
         settings,
@@ -115,6 +124,22 @@ pub fn merge(
         take_thumbs(shard, folder.path(), cancel)?;
     }
     finish(audit, &folder, &parts, passed_over, cancel)
+}
+
+/// The report would tell of other labels than those that its records have.
+fn check_labels(settings: &AuditSettings) -> Result<()> {
+    let Some(before) = &settings.labels_sha256 else {
+        return Ok(());
+    };
+    let path = path_of(&settings.labels);
+    if content_sha256(&path)? == *before {
+        return Ok(());
+    }
+    let message = format!(
+        "cannot merge: the labels {} have changed since the shards were made",
+        path.display()
+    );
+    Err(Error::new(ErrorKind::InvalidArgument, message))
 }
 
 fn is_same_folder(a: &Path, b: &Path) -> bool {
@@ -147,4 +172,28 @@ fn take_thumbs(shard: &Path, report: &Path, cancel: &CancelToken) -> Result<()> 
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::folder::tests::begun;
+
+    #[test]
+    fn labels_must_be_those_of_the_shards() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels.csv");
+        fs::write(&path, "a.jpg,tabby\n").unwrap();
+        let mut settings = begun().settings;
+        check_labels(&settings).unwrap();
+        settings.labels = path.display().to_string();
+        settings.labels_sha256 = Some(content_sha256(&path).unwrap());
+        check_labels(&settings).unwrap();
+        fs::write(&path, "a.jpg,crane\n").unwrap();
+        let said = check_labels(&settings).unwrap_err().one_line();
+        assert!(
+            said.ends_with("have changed since the shards were made"),
+            "{said}"
+        );
+    }
 }

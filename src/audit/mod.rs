@@ -56,7 +56,7 @@ pub use manifest::Manifest;
 pub use merge::{merge, settings_of};
 pub use record::{AuditItem, AuditRecord, Metrics};
 pub use review::Counts;
-pub use settings::{AuditSettings, Shard};
+pub use settings::{AuditSettings, Shard, content_sha256};
 pub use trial::Trial;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -242,7 +242,10 @@ impl Audit<'_> {
         match self.settings.labels.as_str() {
             LABELS_FROM_FOLDERS => Ok(DatasetLabels::folders()),
             NO_LABELS => Ok(DatasetLabels::none()),
-            path => DatasetLabels::read_csv(path.as_ref(), &self.root(), self.classes()),
+            path => {
+                let path = dataset::path_of(path);
+                DatasetLabels::read_csv(&path, &self.root(), self.classes())
+            }
         }
     }
 

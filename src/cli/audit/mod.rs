@@ -4,14 +4,15 @@ mod args;
 
 use std::fs::File;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context as _;
+use gradcam_video::audit::dataset::{path_of, text_of_path};
 use gradcam_video::audit::{
     Audit, AuditSettings, End, LABELS_FROM_FOLDERS, Manifest, NO_LABELS, Outcome as Report,
-    Severity, Start, merge, settings_of,
+    Severity, Start, content_sha256, merge, settings_of,
 };
 use gradcam_video::explain::method_by_name;
 use gradcam_video::model::batched::BatchSize;
@@ -56,6 +57,11 @@ fn audit(args: RunArgs) -> anyhow::Result<Outcome> {
         let message = "--fail-on judges whole reports: give it to `audit merge`, not with --shard";
         return Err(usage(message).into());
     }
+    if args.shard.is_some() && args.results.format == FormatArg::Json {
+        let message =
+            "--format json prints whole reports: give it to `audit merge`, not with --shard";
+        return Err(usage(message).into());
+    }
     let started = Instant::now();
     let cancel = CancelToken::new();
     let console: Console = args.verbosity.into();
@@ -63,9 +69,12 @@ fn audit(args: RunArgs) -> anyhow::Result<Outcome> {
     let running = Running::new(args.running, all_cores())?;
     let question = Question::new(args.method.method, args.method.score)?;
     let resize = ResizePolicy::from(args.resize);
-    let labels = match args.labels.as_str() {
-        LABELS_FROM_FOLDERS | NO_LABELS => args.labels.clone(),
-        path => absolute(Path::new(path), "labels")?,
+    let (labels, labels_sha256) = match args.labels.as_str() {
+        LABELS_FROM_FOLDERS | NO_LABELS => (args.labels.clone(), None),
+        path => {
+            let path = Path::new(path);
+            (absolute(path, "labels")?, Some(content_sha256(path)?))
+        }
     };
     let boxes = open_boxes(args.boxes.as_deref(), console)?;
 
@@ -87,11 +96,13 @@ fn audit(args: RunArgs) -> anyhow::Result<Outcome> {
         sample_fps: args.sample_fps,
         deinterlace: args.deinterlace,
         labels,
+        labels_sha256,
         boxes: args
             .boxes
             .as_deref()
             .map(|path| absolute(path, "boxes"))
             .transpose()?,
+        boxes_sha256: args.boxes.as_deref().map(content_sha256).transpose()?,
     };
     let explaining = Explaining {
         request,
@@ -140,6 +151,7 @@ fn audit(args: RunArgs) -> anyhow::Result<Outcome> {
             if manifest.shard.is_none() {
                 print_report(&out, &args.results, None)?;
             }
+            tell_faulty(&manifest);
             Ok(outcome(&manifest, &args.results))
         }
         End::Finished(report) => {
@@ -157,6 +169,7 @@ fn audit(args: RunArgs) -> anyhow::Result<Outcome> {
                     shard.count,
                     out.display()
                 ));
+                tell_faulty(&report.manifest);
                 return Ok(outcome(&report.manifest, &args.results));
             }
             tell(console, &out, &report, &args.results)
@@ -192,7 +205,7 @@ fn merge_shards(args: MergeArgs) -> anyhow::Result<Outcome> {
         ..Explaining::new(&*model, method_by_name(&settings.method)?)
     };
     let audit = Audit {
-        dataset: PathBuf::from(&settings.dataset),
+        dataset: path_of(&settings.dataset),
         report: args.out.clone(),
         explaining,
         resize,
@@ -228,13 +241,18 @@ fn tell(
     }
     print_report(out, results, Some(report))?;
     console.info(&format!("wrote {}", out.join("report.html").display()));
-    if report.manifest.faulty_files > 0 {
+    tell_faulty(&report.manifest);
+    Ok(outcome(&report.manifest, results))
+}
+
+/// Why the run does not end with 0.
+fn tell_faulty(manifest: &Manifest) {
+    if manifest.faulty_files > 0 {
         say(&format!(
             "{} of {} files could not be read, or not in full",
-            report.manifest.faulty_files, report.manifest.files
+            manifest.faulty_files, manifest.files
         ));
     }
-    Ok(outcome(&report.manifest, results))
 }
 
 /// On stdout: all findings as JSON, or a summary.
@@ -313,7 +331,7 @@ fn absolute(path: &Path, what: &str) -> anyhow::Result<String> {
     let found = path
         .canonicalize()
         .with_context(|| format!("cannot open {what} {}", path.display()))?;
-    Ok(found.to_string_lossy().into_owned())
+    Ok(text_of_path(&found))
 }
 
 /// The command line, as typed.

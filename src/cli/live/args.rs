@@ -101,18 +101,6 @@ impl LiveArgs {
         named(given)
     }
 
-    /// Which option the encoder has been given, if any.
-    pub(super) fn encoding_option(&self) -> Option<&'static str> {
-        let encoding = &self.encoding;
-        let given = [
-            ("--codec", encoding.codec.is_some()),
-            ("--preset", encoding.preset.is_some()),
-            ("--crf", encoding.crf.is_some()),
-            ("--frag", encoding.frag),
-        ];
-        named(given)
-    }
-
     /// The encoder, if one is named.
     pub(in super::super) fn codec(&self) -> Option<&str> {
         self.encoding.codec.as_deref()

@@ -70,7 +70,7 @@ impl LiveConfig {
             ..ReadOptions::default()
         };
         let preview = preview(args.preview, args.page_option())?;
-        if let (None, Some(option)) = (&args.record, args.encoding_option()) {
+        if let (None, Some(option)) = (&args.record, args.encoding.first_given()) {
             return Err(usage(format!(
                 "{option} is for the recording: there is no --record"
             )));
