@@ -1,18 +1,21 @@
 //! Which classes are clustered, from which of their maps, and what the trials of their suspicious clusters say.
 
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, HashSet};
 
 use super::record::AuditRecord;
+use super::rereading::Remembered;
 use super::rows::Rows;
-use super::spray::{self, ClusterView, Clustering, FocusMap, MOST_ITEMS_PER_CLASS, focus_map};
+use super::spray::{
+    self, ClusterView, Clustering, FEWEST_MEMBERS, FocusMap, MOST_ITEMS_PER_CLASS, focus_map,
+};
 use super::trial::{MOST_PICTURES, Trial, Trying, region_to_mask};
 use crate::error::Result;
 
-/// A class is clustered if it is predicted for at least so many pictures.
-pub(super) const FEWEST_ITEMS: usize = 20;
+/// A class is clustered if it is predicted for pictures of at least so many files: frames of one video are no independent pictures.
+pub(super) const FEWEST_FILES: usize = 20;
 
 /// Chooses the maps that are clustered: of each class those with the smallest names' hashes, so that the choice does not depend on the order
-/// or on shards.
+/// or on shards. No file gets a further map before all have had as many, so that a long video does not crowd the others out.
 #[derive(Debug, Default)]
 pub(super) struct MapSampler {
     classes: BTreeMap<usize, ClassMaps>,
@@ -21,8 +24,10 @@ pub(super) struct MapSampler {
 
 #[derive(Debug, Default)]
 struct ClassMaps {
-    /// (hash, row), the largest hash on top.
-    chosen: BinaryHeap<(u64, usize)>,
+    /// (how many maps its file had before, hash, row), the largest on top.
+    chosen: BinaryHeap<(u32, u64, usize)>,
+    /// The file that was added last, and how many maps it has so far.
+    last: Option<(usize, u32)>,
     sum: MapSum,
 }
 
@@ -61,18 +66,40 @@ impl MapSum {
 }
 
 impl MapSampler {
-    /// Takes a record in.
-    pub(super) fn add(&mut self, row: usize, record: &AuditRecord) {
+    /// Takes a record of a file in; those of one file come one after the other.
+    pub(super) fn add(&mut self, row: usize, item: usize, record: &AuditRecord) {
         let Some(map) = focus_map(&record.heatmap) else {
             return;
         };
         self.all.add(&map);
         let class = self.classes.entry(record.target).or_default();
         class.sum.add(&map);
-        class.chosen.push((hash_of(&record.thumb), row));
+        let before = match class.last {
+            Some((last, count)) if last == item => count,
+            _ => 0,
+        };
+        class.last = Some((item, before + 1));
+        class.chosen.push((before, hash_of(&record.thumb), row));
         if class.chosen.len() > MOST_ITEMS_PER_CLASS {
             class.chosen.pop();
         }
+    }
+
+    /// The classes with maps of enough files.
+    pub(super) fn into_large_classes(self, rows: &Rows) -> Vec<LargeClass> {
+        let mut large = Vec::new();
+        for (class, maps) in self.classes {
+            let mut chosen: Vec<usize> = maps.chosen.into_iter().map(|(.., row)| row).collect();
+            chosen.sort_unstable();
+            if one_per_file(rows, &chosen).len() >= FEWEST_FILES {
+                large.push(LargeClass {
+                    class,
+                    rows: chosen,
+                    background: self.all.mean_without(&maps.sum),
+                });
+            }
+        }
+        large
     }
 
     /// Clusters every class that has enough maps, and tests what is suspicious.
@@ -83,32 +110,35 @@ impl MapSampler {
         trying: &Trying<'_>,
     ) -> Result<Vec<ClusteredMaps>> {
         let mut clustered = Vec::new();
-        for (class, maps) in self.classes {
-            if maps.chosen.len() < FEWEST_ITEMS {
-                continue;
-            }
+        for large in self.into_large_classes(rows) {
             trying.check()?;
-            let mut chosen: Vec<usize> = maps.chosen.into_iter().map(|(_, row)| row).collect();
-            chosen.sort_unstable();
+            let LargeClass {
+                class,
+                rows: chosen,
+                background,
+            } = large;
             let mut focus = Vec::with_capacity(chosen.len());
             for row in &chosen {
                 // Only rows with a focus were chosen.
                 focus.extend(focus_map(&rows.record(*row)?.heatmap));
             }
             let clustering = spray::cluster(&focus, seed);
-            let background = self.all.mean_without(&maps.sum);
             let views = spray::suspicions(&focus, &clustering, &background);
             let mut clusters = Vec::with_capacity(views.len());
-            for (number, view) in views.into_iter().enumerate() {
+            for (number, mut view) in views.into_iter().enumerate() {
                 let members = typical_members(&focus, &clustering, number, &view, &chosen);
+                let independent = one_per_file(rows, &members);
+                if independent.len() < FEWEST_MEMBERS {
+                    view.suspicion = None;
+                }
                 let region = region_to_mask(&view.region, &view.mean);
                 let trial = match &view.suspicion {
                     None => None,
                     Some(_) => {
-                        let asked = evenly(&members, MOST_PICTURES);
-                        let records: Result<Vec<AuditRecord>> =
-                            asked.iter().map(|row| rows.record(*row)).collect();
-                        trying.run(&records?, class, &region)?
+                        let asked = evenly(&independent, MOST_PICTURES);
+                        let asked: Result<Vec<Remembered>> =
+                            asked.iter().map(|row| remembered(rows, *row)).collect();
+                        trying.run(&asked?, class, &region)?
                     }
                 };
                 clusters.push(TestedCluster {
@@ -127,6 +157,31 @@ impl MapSampler {
         }
         Ok(clustered)
     }
+}
+
+/// A class that is clustered.
+#[derive(Debug)]
+pub(super) struct LargeClass {
+    pub(super) class: usize,
+    /// Those of the chosen maps, ascending.
+    rows: Vec<usize>,
+    /// Mean map of other classes.
+    background: FocusMap,
+}
+
+/// The first of each file's rows.
+fn one_per_file(rows: &Rows, of: &[usize]) -> Vec<usize> {
+    let mut files = HashSet::new();
+    let first = of.iter().filter(|row| files.insert(rows.item_of(**row)));
+    first.copied().collect()
+}
+
+fn remembered(rows: &mut Rows, row: usize) -> Result<Remembered> {
+    let item = rows.item_of(row);
+    Ok(Remembered {
+        record: rows.record(row)?,
+        digest: rows.item(item)?.digest,
+    })
 }
 
 /// The clusters of one class.
@@ -181,8 +236,8 @@ fn typical_members(
 /// How suspicious clusters are found and tested.
 pub(super) fn how() -> String {
     format!(
-        "The maps of every predicted class with at least {FEWEST_ITEMS} pictures are clustered (SpRAy; of a larger class {MOST_ITEMS_PER_CLASS}, chosen by the hash of their names). A \
-         cluster is suspicious if its maps agree on a small region in a corner or at an edge that holds at least twice as much of their \
+        "The maps of every predicted class with pictures of at least {FEWEST_FILES} different files are clustered (SpRAy; of a larger class {MOST_ITEMS_PER_CLASS}, chosen by the hash of their names). A \
+         cluster is suspicious if its maps are of at least {FEWEST_MEMBERS} files and agree on a small region in a corner or at an edge that holds at least twice as much of their \
          evidence as of the class's other pictures' and of other classes'. {}",
         super::trial::how()
     )
@@ -210,6 +265,8 @@ fn hash_of(thumb: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::journal::segments;
+    use crate::audit::test_journal::{append, begin};
     use crate::audit::test_records::record;
 
     #[test]
@@ -220,12 +277,12 @@ mod tests {
         let choose = |order: &mut dyn Iterator<Item = usize>| {
             let mut sampler = MapSampler::default();
             for row in order {
-                sampler.add(row, &records[row]);
+                sampler.add(row, row, &records[row]);
             }
             let mut rows: Vec<usize> = sampler.classes[&5]
                 .chosen
                 .iter()
-                .map(|(_, row)| *row)
+                .map(|(.., row)| *row)
                 .collect();
             rows.sort_unstable();
             rows
@@ -240,13 +297,42 @@ mod tests {
     }
 
     #[test]
+    fn a_long_video_does_not_crowd_the_photos_out() {
+        let mut sampler = MapSampler::default();
+        for row in 0..3 * MOST_ITEMS_PER_CLASS {
+            sampler.add(row, 0, &record(&format!("frame {row}"), 5, 0.9));
+        }
+        let photos = 3 * MOST_ITEMS_PER_CLASS..3 * MOST_ITEMS_PER_CLASS + 30;
+        for row in photos.clone() {
+            sampler.add(row, row, &record(&format!("{row}.jpg"), 5, 0.9));
+        }
+        let chosen = &sampler.classes[&5].chosen;
+        assert_eq!(chosen.len(), MOST_ITEMS_PER_CLASS);
+        let kept = chosen.iter().filter(|(.., row)| photos.contains(row));
+        assert_eq!(kept.count(), 30);
+    }
+
+    #[test]
+    fn the_most_typical_picture_of_each_file_is_asked_about() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = begin(folder.path());
+        for (name, records) in [("a.mp4", 3), ("b.jpg", 1), ("c.mp4", 2)] {
+            append(&mut journal, name, records);
+        }
+        drop(journal);
+        let rows = Rows::open(&segments(folder.path()).unwrap()).unwrap();
+        assert_eq!(one_per_file(&rows, &[5, 2, 3, 0, 4, 1]), [5, 2, 3]);
+        assert_eq!(one_per_file(&rows, &[0, 1, 2]), [0]);
+    }
+
+    #[test]
     fn the_background_is_the_mean_of_the_others() {
         let mut sampler = MapSampler::default();
         let mut other = record("b", 6, 0.9);
         other.heatmap.values = vec![0.0; 49];
         other.heatmap.values[3] = 2.0;
-        sampler.add(0, &record("a", 5, 0.9));
-        sampler.add(1, &other);
+        sampler.add(0, 0, &record("a", 5, 0.9));
+        sampler.add(1, 1, &other);
         let background = sampler.all.mean_without(&sampler.classes[&5].sum);
         assert!((background[3] - 1.0).abs() < 1e-6 && background[24].abs() < 1e-6);
         let alone = sampler.all.mean_without(&sampler.all.clone());

@@ -11,6 +11,7 @@ use super::labels::DatasetLabels;
 use super::manifest::Manifest;
 use super::report::content::{Content, Pictures};
 use super::report::write_page;
+use super::rereading::Rereading;
 use super::review::{Review, record_of};
 use super::rows::Rows;
 use super::table::AuditTable;
@@ -74,10 +75,9 @@ pub(super) fn finish(
 
     let root = audit.root();
     let trying = Trying {
-        root: &root,
+        rereading: Rereading::new(&root, audit.settings.deinterlace, cancel),
         explaining: &audit.explaining,
         resize: audit.resize,
-        deinterlace: audit.settings.deinterlace,
         cancel,
     };
     let labels = audit.classes();

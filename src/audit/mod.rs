@@ -28,6 +28,7 @@ mod merge;
 mod reading;
 pub mod record;
 pub mod report;
+mod rereading;
 mod review;
 mod rows;
 mod rules;

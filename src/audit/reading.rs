@@ -271,7 +271,11 @@ pub(super) fn check_regular(path: &Path) -> Result<()> {
     }
 }
 
-fn digest_of(path: &Path, cancel: &CancelToken) -> Result<String> {
+/// First half of the SHA-256 of a file, in hexadecimal digits.
+///
+/// # Errors
+/// [`ErrorKind::Input`] if it cannot be read, [`ErrorKind::Cancelled`] if `cancel` is set.
+pub(super) fn digest_of(path: &Path, cancel: &CancelToken) -> Result<String> {
     let failed = |error: std::io::Error| {
         let message = format!("cannot read {}", path.display());
         Error::caused_by(ErrorKind::Input, message, error)

@@ -3,22 +3,17 @@
 //! SpRAy (Lapuschkin 2019) ends with a person who looks at clusters. Here the region is masked and the network asked again, beside random
 //! regions of the same shape and size: only if the class's probability falls far more without this region is the suspicion confirmed.
 
-use std::path::Path;
-
 use serde::Serialize;
 
-use super::dataset::path_of;
-use super::record::AuditRecord;
+use super::rereading::{Remembered, Rereading};
 use super::spray::{FocusMap, SIDE};
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluate::imputation::impute;
 use crate::explain::Queries;
-use crate::frame::{Orientation, Picture};
 use crate::model::{Classifier, ModelInput, ranked};
 use crate::pipeline::{CancelToken, Explaining};
 use crate::preprocess::{Preprocessor, ResizePolicy};
 use crate::random::Random;
-use crate::source::{FfmpegSource, FrameSource, InputSpec, ReadOptions, StillSource, TimeRange};
 
 /// Pictures that are asked about.
 pub(super) const MOST_PICTURES: usize = 32;
@@ -32,8 +27,6 @@ const CONFIRMING_DROP: f64 = 0.1;
 const CONFIRMING_FACTOR: f64 = 2.0;
 /// ...and farther in this share of the pictures.
 const CONFIRMING_SHARE: f64 = 0.75;
-/// A frame is asked for by its time, which is written with a rounding error.
-const TIME_TOLERANCE_SECS: f64 = 1e-4;
 
 /// A neighbour of the region with so much of its evidence per cell is masked, too: what is left of an artefact would be seen, and carried
 /// into the hole when it is filled in.
@@ -74,11 +67,9 @@ pub struct Trial {
 
 /// How pictures are read again and asked about.
 pub(super) struct Trying<'a> {
-    /// The dataset's folder.
-    pub(super) root: &'a Path,
+    pub(super) rereading: Rereading<'a>,
     pub(super) explaining: &'a Explaining<'a>,
     pub(super) resize: ResizePolicy,
-    pub(super) deinterlace: bool,
     pub(super) cancel: &'a CancelToken,
 }
 
@@ -98,16 +89,15 @@ impl Trying<'_> {
     /// [`ErrorKind::Compute`] if the network fails, [`ErrorKind::Cancelled`] if the run is to stop.
     pub(super) fn run(
         &self,
-        records: &[AuditRecord],
+        remembered: &[Remembered],
         class: usize,
         region: &[usize],
     ) -> Result<Option<Trial>> {
         let explaining = self.explaining;
         let queries = Queries::new(explaining.model).with_threads(explaining.workers);
-        let answers = queries.map(records.len(), |index| {
+        let answers = queries.map(remembered.len(), |index| {
             self.check()?;
-            let record = &records[index];
-            let Some(input) = self.input(record)? else {
+            let Some(input) = self.input(&remembered[index])? else {
                 return Ok(None);
             };
             // A region at random for each picture, the same in every run.
@@ -130,40 +120,16 @@ impl Trying<'_> {
     }
 
     /// What the network read; none if the file is gone or has changed.
-    fn input(&self, record: &AuditRecord) -> Result<Option<ModelInput>> {
-        let (picture, orientation, pixel_aspect) = match self.read(record) {
+    fn input(&self, remembered: &Remembered) -> Result<Option<ModelInput>> {
+        let read = match self.rereading.read(remembered) {
             Ok(Some(read)) => read,
             Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
             Ok(None) | Err(_) => return Ok(None),
         };
         let spec = self.explaining.model.spec();
-        let mut preprocessor = Preprocessor::new(self.resize, spec).with_pixel_aspect(pixel_aspect);
-        preprocessor.run(&picture, orientation).map(Some)
-    }
-
-    fn read(&self, record: &AuditRecord) -> Result<Option<(Picture, Orientation, f64)>> {
-        let path = self.root.join(path_of(&record.path));
-        let mut source: Box<dyn FrameSource> = match record.pts_s {
-            None => Box::new(StillSource::open(&path)?),
-            Some(pts_s) => {
-                let options = ReadOptions {
-                    range: TimeRange {
-                        start_secs: Some((pts_s - TIME_TOLERANCE_SECS).max(0.0)),
-                        end_secs: None,
-                    },
-                    deinterlace: self.deinterlace,
-                    ..ReadOptions::default()
-                };
-                Box::new(FfmpegSource::open(
-                    &InputSpec::Path(path),
-                    options,
-                    self.cancel,
-                )?)
-            }
-        };
-        let frame = source.next_frame()?;
-        let info = source.info();
-        Ok(frame.map(|frame| (frame.picture, info.orientation, info.pixel_aspect)))
+        let mut preprocessor =
+            Preprocessor::new(self.resize, spec).with_pixel_aspect(read.pixel_aspect);
+        preprocessor.run(&read.picture, read.orientation).map(Some)
     }
 }
 
@@ -271,7 +237,7 @@ fn conclude(answers: &[Answer]) -> Trial {
 /// How suspicions are tested, in a sentence.
 pub(super) fn how() -> String {
     format!(
-        "Each suspicion is tested: in up to {MOST_PICTURES} pictures of the cluster the region is filled in from its surroundings and the network \
+        "Each suspicion is tested: in up to {MOST_PICTURES} pictures of the cluster, each of another file, the region is filled in from its surroundings and the network \
          asked again, beside {RANDOM_REGIONS} random other regions of the same size. It is confirmed if the probability falls by at \
          least {:.0} points, at least {CONFIRMING_FACTOR} times as far as without a random region, and farther in at least {:.0} % of the \
          pictures.",

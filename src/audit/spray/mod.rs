@@ -18,7 +18,7 @@ mod view;
 
 pub use cluster::{Clustering, MOST_CLUSTERS, MOST_ITEMS_PER_CLASS, cluster};
 pub use place::Place;
-pub use suspicion::{Suspicion, suspicions};
+pub use suspicion::{FEWEST_MEMBERS, Suspicion, suspicions};
 pub use view::{CellBounds, ClusterView};
 
 use crate::heatmap::Heatmap;

@@ -4,7 +4,7 @@ use super::view::{ClusterView, members_of};
 use super::{CELLS, Clustering, FocusMap, Place, mean_map};
 
 /// Clusters of fewer members say nothing.
-const FEWEST_MEMBERS: usize = 3;
+pub const FEWEST_MEMBERS: usize = 3;
 /// Nor do those with a smaller share of the class.
 const LEAST_SHARE: f64 = 0.02;
 /// Of 49: about a quarter. An artefact is small.
