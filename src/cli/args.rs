@@ -349,9 +349,16 @@ impl EncodingArgs {
             ("--crf", self.crf.is_some()),
             ("--frag", self.frag),
         ];
-        let given = options.into_iter().find(|(_, is_given)| *is_given);
-        given.map(|(option, _)| option)
+        first_given(options)
     }
+}
+
+/// Of options by name, and whether they are there.
+pub(super) fn first_given<const N: usize>(
+    options: [(&'static str, bool); N],
+) -> Option<&'static str> {
+    let given = options.into_iter().find(|(_, is_given)| *is_given);
+    given.map(|(option, _)| option)
 }
 
 #[derive(Debug, clap::Args)]

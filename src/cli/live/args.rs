@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use super::super::args::{
     EncodingArgs, MethodArgs, PictureArgs, ReadingArgs, ResultArgs, RunningArgs, TargetArgs,
-    VerbosityArgs,
+    VerbosityArgs, first_given,
 };
 
 const KEYS: &str = "Keys in the window and on the page: Esc or q quits (window), c next class, m next method, l next layout, p next palette, \
@@ -98,18 +98,13 @@ impl LiveArgs {
             ("--token", self.token.is_some()),
             ("--viewers", self.viewers.is_some()),
         ];
-        named(given)
+        first_given(given)
     }
 
     /// The encoder, if one is named.
     pub(in super::super) fn codec(&self) -> Option<&str> {
         self.encoding.codec.as_deref()
     }
-}
-
-fn named<const N: usize>(options: [(&'static str, bool); N]) -> Option<&'static str> {
-    let mut given = options.into_iter().filter(|(_, is_given)| *is_given);
-    given.next().map(|(name, _)| name)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
