@@ -832,3 +832,26 @@ fn normalisation_decides_how_bright_a_weak_frame_is() {
     assert!(brightest("frame") > 230);
     assert!(brightest("fixed=1000000") < 30);
 }
+
+#[test]
+fn colour_tags_that_nobody_defined_are_read_as_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let tags = "-colorspace bt709 -color_primaries bt709 -color_trc bt709";
+    let input = generated(
+        folder.path(),
+        "tagged.mkv",
+        &format!("-f lavfi -i testsrc2=size=64x48:rate=25:duration=0.12 -c:v mpeg4 {tags}"),
+    );
+    // Matroska's TransferCharacteristics, MatrixCoefficients and Primaries, each a number of one byte.
+    let mut bytes = fs::read(&input).unwrap();
+    for id in [0xba, 0xb1, 0xbb] {
+        let tag = [0x55, id, 0x81, 1];
+        let at = bytes.windows(4).position(|window| window == tag).unwrap();
+        bytes[at + 3] = 200;
+    }
+    fs::write(&input, bytes).unwrap();
+    let output = folder.path().join("out.mp4");
+    explain(&input, &output, &[]);
+    assert_eq!(probe(&output, "stream=color_primaries"), "unknown");
+    assert_eq!(probe(&output, "stream=nb_frames"), "3");
+}

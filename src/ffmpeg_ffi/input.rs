@@ -3,9 +3,9 @@
 use std::ptr;
 
 use ffmpeg_next::format::{context, stream};
-use ffmpeg_next::{Chapter, Packet, Rational, chroma, codec, color, ffi, frame, packet::Ref as _};
+use ffmpeg_next::{Chapter, Packet, Rational, codec, ffi, frame, packet::Ref as _};
 
-use super::{Metadata, read_dictionary};
+use super::{ColorTags, Metadata, read_dictionary};
 
 /// The raw fields of a video stream's codec parameters.
 #[derive(Debug, Clone, Copy)]
@@ -13,26 +13,21 @@ pub(crate) struct VideoParameters {
     pub(crate) width: i32,
     pub(crate) height: i32,
     pub(crate) codec_tag: u32,
-    pub(crate) space: color::Space,
-    pub(crate) range: color::Range,
-    pub(crate) primaries: color::Primaries,
-    pub(crate) transfer: color::TransferCharacteristic,
-    pub(crate) chroma_location: chroma::Location,
+    pub(crate) color: ColorTags,
 }
 
 /// Reads what `ffmpeg-next` keeps hidden in codec parameters.
 pub(crate) fn video_parameters(parameters: &codec::Parameters) -> VideoParameters {
     // SAFETY: the pointer is valid as long as the parameters are borrowed.
-    let raw = unsafe { &*parameters.as_ptr() };
+    let (width, height, codec_tag) = unsafe {
+        let raw = parameters.as_ptr();
+        ((*raw).width, (*raw).height, (*raw).codec_tag)
+    };
     VideoParameters {
-        width: raw.width,
-        height: raw.height,
-        codec_tag: raw.codec_tag,
-        space: raw.color_space.into(),
-        range: raw.color_range.into(),
-        primaries: raw.color_primaries.into(),
-        transfer: raw.color_trc.into(),
-        chroma_location: raw.chroma_location.into(),
+        width,
+        height,
+        codec_tag,
+        color: ColorTags::of_parameters(parameters),
     }
 }
 

@@ -2,6 +2,7 @@
 //! or offers in a way that foreign data can break (such as text that is not UTF-8).
 #![allow(unsafe_code)]
 
+mod color;
 mod device;
 mod input;
 mod output;
@@ -15,6 +16,7 @@ use std::sync::Once;
 
 use ffmpeg_next::{Error, ffi, log};
 
+pub(crate) use color::ColorTags;
 pub(crate) use device::*;
 pub(crate) use input::*;
 pub(crate) use output::*;

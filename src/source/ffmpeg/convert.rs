@@ -7,7 +7,7 @@ use ffmpeg_next::format::Pixel;
 use ffmpeg_next::{Error as FfmpegError, color, frame};
 
 use crate::ffmpeg_ffi::{
-    Component, PixelLayout, Scaler, VideoParameters, allocate_frame, pixel_layout,
+    ColorTags, Component, PixelLayout, Scaler, VideoParameters, allocate_frame, pixel_layout,
 };
 use crate::ffmpeg_picture::copy_plane;
 use crate::frame::{ColorModel, ColorSpec, Picture, PictureFormat, Plane, Samples, Transfer};
@@ -147,11 +147,9 @@ fn converted_target(layout: &PixelLayout, bit_depth: u8) -> (Pixel, PictureForma
 
 /// Model, range and transfer of a frame: its own tags, else the container's, else what players assume.
 fn color_of(frame: &frame::Video, parameters: &VideoParameters, layout: &PixelLayout) -> ColorSpec {
-    let transfer = match frame.color_transfer_characteristic() {
-        color::TransferCharacteristic::Unspecified => parameters.transfer,
-        transfer => transfer,
-    };
-    let transfer = match transfer {
+    // VP9 and MPEG-2 decoders lose the range tag; the container may still have it.
+    let tags = ColorTags::of_frame(frame).or(parameters.color);
+    let transfer = match tags.transfer {
         color::TransferCharacteristic::SMPTE2084 => Transfer::Pq,
         color::TransferCharacteristic::ARIB_STD_B67 => Transfer::Hlg,
         _ => Transfer::Sdr,
@@ -162,30 +160,21 @@ fn color_of(frame: &frame::Video, parameters: &VideoParameters, layout: &PixelLa
             ..ColorSpec::RGB
         };
     }
-    let space = match frame.color_space() {
-        color::Space::Unspecified => parameters.space,
-        space => space,
-    };
-    let model = match space {
+    let model = match tags.space {
         color::Space::BT709 | color::Space::SMPTE240M => ColorModel::YuvBt709,
         color::Space::BT470BG | color::Space::SMPTE170M | color::Space::FCC => ColorModel::YuvBt601,
         color::Space::BT2020NCL | color::Space::BT2020CL => ColorModel::YuvBt2020,
         _ if frame.height() >= HIGH_DEFINITION_HEIGHT => ColorModel::YuvBt709,
         _ => ColorModel::YuvBt601,
     };
-    // VP9 and MPEG-2 decoders lose the range tag; the container may still have it.
-    let range = match frame.color_range() {
-        color::Range::Unspecified => parameters.range,
-        range => range,
-    };
     let is_jpeg_format = matches!(
         frame.format(),
         Pixel::YUVJ420P | Pixel::YUVJ422P | Pixel::YUVJ444P | Pixel::YUVJ440P | Pixel::YUVJ411P
     );
-    let is_untagged_gray = layout.components.len() < 3 && range == color::Range::Unspecified;
+    let is_untagged_gray = layout.components.len() < 3 && tags.range == color::Range::Unspecified;
     ColorSpec {
         model,
-        is_full_range: range == color::Range::JPEG || is_jpeg_format || is_untagged_gray,
+        is_full_range: tags.range == color::Range::JPEG || is_jpeg_format || is_untagged_gray,
         transfer,
     }
 }
@@ -306,11 +295,7 @@ mod tests {
         width: 0,
         height: 0,
         codec_tag: 0,
-        space: color::Space::Unspecified,
-        range: color::Range::Unspecified,
-        primaries: color::Primaries::Unspecified,
-        transfer: color::TransferCharacteristic::Unspecified,
-        chroma_location: ffmpeg_next::chroma::Location::Unspecified,
+        color: ColorTags::UNSPECIFIED,
     };
 
     fn target(pixel: Pixel, width: u32, height: u32) -> Target {
@@ -360,8 +345,11 @@ mod tests {
     fn the_parameters_tags_stand_in_for_the_frames() {
         let frame = allocate_frame(Pixel::YUV420P, 64, 64).unwrap();
         let parameters = VideoParameters {
-            space: color::Space::BT2020NCL,
-            range: color::Range::JPEG,
+            color: ColorTags {
+                space: color::Space::BT2020NCL,
+                range: color::Range::JPEG,
+                ..ColorTags::UNSPECIFIED
+            },
             ..UNTAGGED
         };
         let color = Target::for_frame(&frame, &parameters).unwrap().color;
@@ -378,14 +366,20 @@ mod tests {
                 frame.set_color_transfer_characteristic(tag);
             }
             let parameters = VideoParameters {
-                transfer: of_container,
+                color: ColorTags {
+                    transfer: of_container,
+                    ..ColorTags::UNSPECIFIED
+                },
                 ..UNTAGGED
             };
             let target = Target::for_frame(&frame, &parameters).unwrap();
             target.color.transfer
         };
         for pixel in [Pixel::YUV420P10LE, Pixel::GBRP10LE, Pixel::YUVA444P10LE] {
-            assert_eq!(transfer(pixel, None, UNTAGGED.transfer), Transfer::Sdr);
+            assert_eq!(
+                transfer(pixel, None, UNTAGGED.color.transfer),
+                Transfer::Sdr
+            );
             assert_eq!(transfer(pixel, None, SMPTE2084), Transfer::Pq);
             assert_eq!(transfer(pixel, Some(ARIB_STD_B67), BT709), Transfer::Hlg);
             assert_eq!(transfer(pixel, Some(BT709), SMPTE2084), Transfer::Sdr);

@@ -33,11 +33,11 @@ use self::open::{OpenedInput, choose_video, open_input};
 use self::reader::{Reader, ReaderOptions};
 use self::rotation::{orientation, parse_display_matrix};
 use self::seek::{Position, seek_before};
-use self::template::{ColorTags, chapters, copied_streams, left_out_streams, light_facts};
+use self::template::{chapters, copied_streams, left_out_streams, light_facts};
 use super::{FrameSource, InputSpec, ReadOptions, SourceEnd, SourceInfo, TimeRange};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ffmpeg_ffi::{
-    VideoParameters, container_metadata, container_start_micros, guessed_frame_rate,
+    ColorTags, VideoParameters, container_metadata, container_start_micros, guessed_frame_rate,
     guessed_pixel_aspect, has_size, initialize, may_jump, pixel_layout,
 };
 use crate::frame::{Frame, FrameIndex, Orientation, Pts, TimeBase};
@@ -185,7 +185,7 @@ impl FfmpegSource {
             pixel_aspect: coded_aspect,
             frame_rate,
             display_matrix,
-            color: ColorTags::of(frame, &facts.video),
+            color: ColorTags::of_frame(frame).or(facts.video.color),
             coded_chroma_shift: pixel_layout(frame.format())
                 .filter(|layout| !layout.is_rgb)
                 .map(|layout| layout.chroma_shift),

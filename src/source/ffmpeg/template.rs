@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use ffmpeg_next::codec::packet::side_data;
 use ffmpeg_next::format::context;
 use ffmpeg_next::format::stream::{Disposition, Stream};
-use ffmpeg_next::{Rational, Rescale, chroma, codec, color, frame, media, rescale};
+use ffmpeg_next::{Rational, Rescale, codec, frame, media, rescale};
 
 use super::clock::Window;
 use super::facts::without_stale_tags;
 use crate::ffmpeg_ffi::{
-    Metadata, VideoParameters, chapter_metadata, disposition, is_left_out, stream_metadata,
+    ColorTags, Metadata, chapter_metadata, disposition, is_left_out, stream_metadata,
 };
 
 /// Everything a video sink needs to know about the input so that nothing is lost: pixel shape, frame
@@ -51,54 +51,6 @@ pub(crate) struct Chapter {
     pub(crate) start_micros: i64,
     pub(crate) end_micros: i64,
     pub(crate) title: String,
-}
-
-/// Colour tags as the input has them; unspecified ones stay so.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct ColorTags {
-    pub(crate) space: color::Space,
-    pub(crate) range: color::Range,
-    pub(crate) primaries: color::Primaries,
-    pub(crate) transfer: color::TransferCharacteristic,
-    pub(crate) chroma_location: chroma::Location,
-}
-
-impl ColorTags {
-    /// A frame's own tags, and the container's where it has none.
-    pub(super) fn of(frame: &frame::Video, parameters: &VideoParameters) -> Self {
-        let space = frame.color_space();
-        let range = frame.color_range();
-        let primaries = frame.color_primaries();
-        let transfer = frame.color_transfer_characteristic();
-        let chroma_location = frame.chroma_location();
-        Self {
-            space: if space == color::Space::Unspecified {
-                parameters.space
-            } else {
-                space
-            },
-            range: if range == color::Range::Unspecified {
-                parameters.range
-            } else {
-                range
-            },
-            primaries: if primaries == color::Primaries::Unspecified {
-                parameters.primaries
-            } else {
-                primaries
-            },
-            transfer: if transfer == color::TransferCharacteristic::Unspecified {
-                parameters.transfer
-            } else {
-                transfer
-            },
-            chroma_location: if chroma_location == chroma::Location::Unspecified {
-                parameters.chroma_location
-            } else {
-                chroma_location
-            },
-        }
-    }
 }
 
 /// A stream that is copied packet by packet.
