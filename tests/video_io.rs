@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{frame_times, generated, probe, run_ok};
+use common::{decoded_frame, ffprobe, frame_times, generated, probe, run_ok};
 
 /// Explaining one frame in this many keeps tests quick where the maps do not matter.
 const SPARSE: [&str; 2] = ["--stride", "1000"];
@@ -82,7 +82,7 @@ fn text_subtitles_do_not_become_noise_in_a_transport_stream() {
         stderr.contains("subtitle stream 1 (subrip) is dropped"),
         "{stderr}"
     );
-    let codecs = common::ffprobe(&output, &["-show_entries", "stream=codec_type"]);
+    let codecs = ffprobe(&output, &["-show_entries", "stream=codec_type"]);
     assert!(!codecs.contains("data"), "{codecs}");
 }
 
@@ -167,7 +167,7 @@ fn a_stream_that_pauses_stays_where_it_is() {
         let output = folder.path().join("out.mkv");
         explain(&input, &output, &[]);
         let ends = |path: &Path, stream: &str| -> f64 {
-            let times = common::ffprobe(
+            let times = ffprobe(
                 path,
                 &[
                     "-select_streams",
@@ -191,5 +191,30 @@ fn a_stream_that_pauses_stays_where_it_is() {
             (before - after).abs() < 0.05,
             "{name}: {before} became {after}"
         );
+    }
+}
+
+#[test]
+fn transparent_webm_is_laid_over_black() {
+    let folder = tempfile::tempdir().unwrap();
+    let white = "-f lavfi -i color=white:s=64x48:r=25:d=0.2,format=yuva420p,colorchannelmixer=aa=0";
+    for (codec, options) in [
+        ("libvpx-vp9", "-deadline realtime -cpu-used 8"),
+        ("libvpx", "-auto-alt-ref 0 -deadline realtime"),
+    ] {
+        let arguments = format!(
+            "{white} -c:v {codec} {options} -pix_fmt yuva420p -metadata:s:v:0 alpha_mode=1"
+        );
+        let input = generated(folder.path(), &format!("{codec}.webm"), &arguments);
+        let output = folder.path().join("out.mkv");
+        let plain = ["--alpha", "0", "--top-k", "0"];
+        let stderr = explain(&input, &output, &plain);
+        assert!(
+            stderr.contains("transparent pixels are laid over black"),
+            "{codec}: {stderr}"
+        );
+        let brightest = decoded_frame(&output, 2).into_raw().into_iter().max();
+        assert!(brightest < Some(16), "{codec}: {brightest:?}");
+        assert_eq!(probe(&output, "stream_tags=alpha_mode"), "", "{codec}");
     }
 }

@@ -14,6 +14,8 @@ pub(super) struct StreamFacts {
     pub(super) video: VideoParameters,
     pub(super) time_base: Rational,
     pub(super) metadata: Metadata,
+    /// Whether packets carry a second picture, with the alpha of the first one (VP8 and VP9 in WebM).
+    pub(super) has_alpha_beside: bool,
     pub(super) display_matrix: Option<[i32; 9]>,
     /// When the stream ends on the container's clock, by its own tag.
     pub(super) tagged_end_secs: Option<f64>,
@@ -38,11 +40,15 @@ impl StreamFacts {
             .iter()
             .find(|(key, _)| key.to_bytes() == b"DURATION")
             .and_then(|(_, value)| parse_clock(value.to_str().ok()?));
+        let has_alpha_beside = metadata.iter().any(|(key, value)| {
+            key.to_bytes().eq_ignore_ascii_case(b"alpha_mode") && value.to_bytes() == b"1"
+        });
         Some(Self {
             video: video_parameters(&parameters),
             parameters,
             time_base,
             metadata: without_stale_tags(metadata),
+            has_alpha_beside,
             tagged_end_secs,
             display_matrix,
             frame_count: u64::try_from(stream.frames())
@@ -74,7 +80,9 @@ fn parse_clock(text: &str) -> Option<f64> {
 }
 
 /// Tags that describe the old file or encoder and would be wrong in the new one.
-const STALE_TAGS: [&str; 11] = [
+const STALE_TAGS: [&str; 12] = [
+    // Alpha is laid over black.
+    "alpha_mode",
     "encoder",
     "rotate",
     "major_brand",
@@ -122,6 +130,7 @@ mod tests {
             entry(c"ENCODER"),
             entry(c"BPS-eng"),
             entry(c"rotate"),
+            entry(c"alpha_mode"),
         ]);
         assert_eq!(kept, [entry(c"title")]);
     }

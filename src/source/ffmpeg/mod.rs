@@ -30,7 +30,7 @@ use self::clock::Window;
 use self::convert::{Converter, Target};
 use self::facts::{StreamFacts, without_stale_tags};
 use self::open::{OpenedInput, choose_video, open_input};
-use self::reader::{Reader, ReaderOptions};
+use self::reader::{Reader, ReaderOptions, alpha_decoder};
 use self::rotation::{orientation, parse_display_matrix};
 use self::seek::{Position, seek_before};
 use self::template::{chapters, copied_streams, left_out_streams, light_facts};
@@ -119,6 +119,12 @@ impl FfmpegSource {
         } else {
             left_out_streams(&context, video)
         };
+        if facts.has_alpha_beside && alpha_decoder(&facts).is_none() {
+            notices.push(format!(
+                "transparency is dropped: this FFmpeg reads that of {} only with libvpx",
+                facts.parameters.id().name()
+            ));
+        }
         let chapters = if options.is_live {
             Vec::new()
         } else {

@@ -315,6 +315,16 @@ impl Reader {
     }
 }
 
+/// The decoder for a stream whose alpha lies beside its pictures: FFmpeg's own leave it out.
+pub(super) fn alpha_decoder(facts: &StreamFacts) -> Option<ffmpeg_next::Codec> {
+    let name = match facts.parameters.id() {
+        codec::Id::VP8 => "libvpx",
+        codec::Id::VP9 => "libvpx-vp9",
+        _ => return None,
+    };
+    decoder::find_by_name(name).filter(|_| facts.has_alpha_beside)
+}
+
 fn is_again(error: FfmpegError) -> bool {
     matches!(error, FfmpegError::Other { errno } if errno == ffmpeg_next::error::EAGAIN)
 }
@@ -341,7 +351,9 @@ fn open_decoder(facts: &StreamFacts, is_live: bool) -> Result<decoder::Video, St
     let mut decoder = context.decoder();
     decoder.check(Check::CRC | Check::BITSTREAM | Check::BUFFER);
     decoder.set_packet_time_base(facts.time_base);
-    decoder
-        .video()
-        .map_err(|error| format!("cannot open the {} decoder: {error}", id.name()))
+    let opened = match alpha_decoder(facts) {
+        Some(codec) => decoder.open_as(codec).and_then(decoder::Opened::video),
+        None => decoder.video(),
+    };
+    opened.map_err(|error| format!("cannot open the {} decoder: {error}", id.name()))
 }
