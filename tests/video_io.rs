@@ -195,6 +195,29 @@ fn a_stream_that_pauses_stays_where_it_is() {
 }
 
 #[test]
+fn only_the_program_of_the_video_is_carried() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = generated(
+        folder.path(),
+        "two.ts",
+        "-f lavfi -i testsrc2=s=64x48:r=25:d=0.4 -f lavfi -i sine=f=440:d=0.4 -f lavfi -i testsrc2=s=128x96:r=25:d=0.4 -f lavfi -i sine=f=880:d=0.4 \
+         -map 0 -map 1 -map 2 -map 3 -c:v libx264 -preset ultrafast -c:a mp2 -program title=small:st=0:st=1 -program title=large:st=2:st=3",
+    );
+    let output = folder.path().join("out.mkv");
+    let stderr = explain(&input, &output, &[]);
+    assert_eq!(probe(&output, "stream=width"), "128");
+    let codecs = ffprobe(&output, &["-show_entries", "stream=codec_name"]);
+    assert_eq!(codecs.lines().collect::<Vec<_>>(), ["h264", "mp2"]);
+    for note in [
+        "video stream 0 (h264) is dropped",
+        "audio stream 1 (mp2) is dropped: it is of another program",
+    ] {
+        assert!(stderr.contains(note), "{stderr}");
+    }
+    assert!(!stderr.contains("stream 3"), "{stderr}");
+}
+
+#[test]
 fn transparent_webm_is_laid_over_black() {
     let folder = tempfile::tempdir().unwrap();
     let white = "-f lavfi -i color=white:s=64x48:r=25:d=0.2,format=yuva420p,colorchannelmixer=aa=0";

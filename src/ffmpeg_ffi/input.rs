@@ -139,6 +139,22 @@ pub(crate) fn guessed_pixel_aspect(
     (aspect.num > 0 && aspect.den > 0).then(|| aspect.into())
 }
 
+/// The streams of each program, as transport streams and playlists with variants have them.
+pub(crate) fn programs(input: &context::Input) -> Vec<Vec<usize>> {
+    // SAFETY: the context is valid as long as it is borrowed; it lists `nb_programs` valid programs, each with `nb_stream_indexes` numbers.
+    unsafe {
+        let raw = input.as_ptr();
+        (0..(*raw).nb_programs as usize)
+            .map(|index| {
+                let program = *(*raw).programs.add(index);
+                (0..(*program).nb_stream_indexes as usize)
+                    .map(|index| *(*program).stream_index.add(index) as usize)
+                    .collect()
+            })
+            .collect()
+    }
+}
+
 /// Tells the demuxer not to deliver packets of a stream.
 pub(crate) fn discard_stream(input: &mut context::Input, index: usize) {
     if let Some(stream) = stream_pointer(input, index) {

@@ -111,7 +111,7 @@ impl FfmpegSource {
         let streams = if options.is_live {
             Vec::new()
         } else {
-            copied_streams(&context)
+            copied_streams(&context, video)
         };
         let container_tags = container_metadata(&context);
         let mut notices = if options.is_live {

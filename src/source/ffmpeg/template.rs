@@ -11,7 +11,7 @@ use ffmpeg_next::{Rational, Rescale, codec, frame, media, rescale};
 use super::clock::Window;
 use super::facts::without_stale_tags;
 use crate::ffmpeg_ffi::{
-    ColorTags, Metadata, chapter_metadata, disposition, is_left_out, stream_metadata,
+    ColorTags, Metadata, chapter_metadata, disposition, is_left_out, programs, stream_metadata,
 };
 
 /// Everything a video sink needs to know about the input so that nothing is lost: pixel shape, frame
@@ -91,11 +91,13 @@ impl fmt::Debug for CopiedStream {
     }
 }
 
-/// The streams that are copied.
-pub(super) fn copied_streams(input: &context::Input) -> Vec<CopiedStream> {
+/// The streams that are copied beside stream `video`.
+pub(super) fn copied_streams(input: &context::Input, video: usize) -> Vec<CopiedStream> {
+    let programs = programs(input);
     input
         .streams()
         .filter(|stream| is_copied(stream.parameters().medium()))
+        .filter(|stream| belongs_to(video, stream.index(), &programs))
         .map(|stream| CopiedStream {
             input_index: stream.index(),
             medium: stream.parameters().medium(),
@@ -107,6 +109,14 @@ pub(super) fn copied_streams(input: &context::Input) -> Vec<CopiedStream> {
         .collect()
 }
 
+/// Whether a stream is of a program of `video`, or of none at all.
+fn belongs_to(video: usize, stream: usize, programs: &[Vec<usize>]) -> bool {
+    let is_in_program = |stream| programs.iter().any(|program| program.contains(&stream));
+    let is_with_video =
+        |program: &Vec<usize>| program.contains(&video) && program.contains(&stream);
+    !is_in_program(video) || !is_in_program(stream) || programs.iter().any(is_with_video)
+}
+
 fn is_copied(medium: media::Type) -> bool {
     matches!(
         medium,
@@ -116,9 +126,11 @@ fn is_copied(medium: media::Type) -> bool {
 
 /// A notice for each stream that is neither explained nor copied.
 pub(super) fn left_out_streams(input: &context::Input, video: usize) -> Vec<String> {
+    let programs = programs(input);
     let notice = |stream: Stream<'_>| {
         let parameters = stream.parameters();
-        let is_carried = stream.index() == video || is_copied(parameters.medium());
+        let is_of_video = belongs_to(video, stream.index(), &programs);
+        let is_carried = stream.index() == video || (is_of_video && is_copied(parameters.medium()));
         // A time code is a tag too, which is kept, and muxers make its stream anew.
         let is_time_code = stream_metadata(&stream)
             .iter()
@@ -129,11 +141,18 @@ pub(super) fn left_out_streams(input: &context::Input, video: usize) -> Vec<Stri
         let kind = match parameters.medium() {
             _ if stream.disposition().contains(Disposition::ATTACHED_PIC) => "cover picture",
             media::Type::Video => "video stream",
+            media::Type::Audio => "audio stream",
+            media::Type::Subtitle => "subtitle stream",
             media::Type::Data => "data stream",
             _ => "stream",
         };
         let (index, codec) = (stream.index(), parameters.id().name());
-        Some(format!("{kind} {index} ({codec}) is dropped"))
+        let reason = if is_of_video {
+            ""
+        } else {
+            ": it is of another program"
+        };
+        Some(format!("{kind} {index} ({codec}) is dropped{reason}"))
     };
     input.streams().filter_map(notice).collect()
 }
@@ -168,7 +187,6 @@ pub(super) fn light_facts(
     video: usize,
     frame: &frame::Video,
 ) -> Vec<(side_data::Type, Vec<u8>)> {
-    use ffmpeg_next::util::frame::side_data::Type as InFrame;
     [
         (
             side_data::Type::MasteringDisplayMetadata,
