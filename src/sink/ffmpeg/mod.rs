@@ -6,6 +6,7 @@ mod copied;
 mod crew;
 mod encoder;
 mod formats;
+mod spacing;
 mod staging;
 mod subtitle;
 
@@ -19,6 +20,7 @@ use self::copied::Copied;
 use self::crew::Crew;
 use self::encoder::open_encoder;
 use self::formats::{Encoding, container_for, muxer_options};
+use self::spacing::Spacing;
 use self::staging::Staging;
 use super::{FrameSink, OutputSpec, PartialFile, PictureShape, Written};
 use crate::error::{Error, ErrorKind, Result};
@@ -42,6 +44,7 @@ pub struct FfmpegSink {
     staging: Staging,
     /// Unit of frame times.
     time_base: Rational,
+    spacing: Spacing,
     is_top_field_first: Option<bool>,
     copied: Copied,
     /// Durations of frames inside the encoder, by time: packets come out without.
@@ -148,6 +151,10 @@ impl FfmpegSink {
             .write_header_with(muxer_options(muxer, is_fragmented, options.is_live))
             .map_err(|error| failed(&error))?;
         allow_packet_conversion(&mut context);
+        // The muxer may have changed the stream's unit when it wrote the header.
+        let muxer_unit = context
+            .stream(0)
+            .map_or(time_base, |stream| stream.time_base());
         Ok(Self {
             name,
             output: context,
@@ -155,6 +162,7 @@ impl FfmpegSink {
             crew,
             staging,
             time_base,
+            spacing: Spacing::new(time_base, muxer_unit),
             is_top_field_first,
             copied,
             durations: HashMap::new(),
@@ -194,7 +202,6 @@ impl FfmpegSink {
                 packet.set_duration(duration.unwrap_or(0));
             }
             packet.set_stream(0);
-            // The muxer may have changed the stream's unit when it wrote the header.
             let stream = self.output.stream(0).ok_or(FfmpegError::StreamNotFound)?;
             let unit = stream.time_base();
             packet.rescale_ts(self.time_base, unit);
@@ -206,11 +213,12 @@ impl FfmpegSink {
     fn encode(&mut self, frame: Frame) -> Result<(), FfmpegError> {
         self.copied.write(frame.passthrough, &mut self.output)?;
         let staged = self.staging.fill(&frame.picture)?;
-        staged.set_pts(Some(frame.pts.0));
+        let pts = self.spacing.place(frame.pts.0);
+        staged.set_pts(Some(pts));
         // Else the encoder would repeat the input's choice of frame types.
         staged.set_kind(picture::Type::None);
         set_frame_field_order(staged, self.is_top_field_first);
-        self.durations.insert(frame.pts.0, frame.duration);
+        self.durations.insert(pts, frame.duration);
         self.encoder.send_frame(staged)?;
         self.drain()
     }
