@@ -274,11 +274,25 @@ impl Orientation {
 
     /// Turns a row-major grid as coded into one that stands upright.
     pub fn to_upright<T: Copy>(self, grid: &[T], width: usize, height: usize) -> Vec<T> {
+        /// One of both grids is walked down its columns: blocks keep what is read together in the cache.
+        const BLOCK: usize = 32;
+        let Some(&first) = grid.first() else {
+            return Vec::new();
+        };
         let (up_width, up_height) = self.upright_size(width, height);
-        self.gather(up_width, up_height, |x, y| {
-            let (x, y) = self.coded_position(x, y, width, height);
-            grid[y * width + x]
-        })
+        let mut upright = vec![first; up_width * up_height];
+        for (top, left) in (0..up_height)
+            .step_by(BLOCK)
+            .flat_map(|top| (0..up_width).step_by(BLOCK).map(move |left| (top, left)))
+        {
+            for y in top..(top + BLOCK).min(up_height) {
+                for x in left..(left + BLOCK).min(up_width) {
+                    let (coded_x, coded_y) = self.coded_position(x, y, width, height);
+                    upright[y * up_width + x] = grid[coded_y * width + coded_x];
+                }
+            }
+        }
+        upright
     }
 
     /// The inverse of [`to_upright`](Self::to_upright): `width` x `height` is the upright size.
@@ -308,13 +322,6 @@ impl Orientation {
             (cx, cy)
         }
     }
-
-    fn gather<T>(self, width: usize, height: usize, at: impl Fn(usize, usize) -> T) -> Vec<T> {
-        let at = &at;
-        (0..height)
-            .flat_map(|y| (0..width).map(move |x| at(x, y)))
-            .collect()
-    }
 }
 
 #[cfg(test)]
@@ -339,15 +346,17 @@ mod tests {
 
     #[test]
     fn to_coded_inverts_to_upright_for_all_eight_orientations() {
-        let grid: Vec<u8> = (0..12).collect();
+        // More than one block each way.
+        const SIZE: (usize, usize) = (70, 33);
+        let grid: Vec<u16> = (0..70 * 33).collect();
         for quarter_turns in 0..4 {
             for is_mirrored in [false, true] {
                 let orientation = Orientation {
                     quarter_turns,
                     is_mirrored,
                 };
-                let upright = orientation.to_upright(&grid, 4, 3);
-                let (width, height) = orientation.upright_size(4, 3);
+                let upright = orientation.to_upright(&grid, SIZE.0, SIZE.1);
+                let (width, height) = orientation.upright_size(SIZE.0, SIZE.1);
                 assert_eq!(orientation.to_coded(&upright, width, height), grid);
             }
         }

@@ -45,6 +45,8 @@ enum Picture {
     Same,
     /// After these filters of FFmpeg on the input.
     After(&'static str),
+    /// Turned upright by these filters, and without a matrix, since the container has none.
+    Turned(&'static str),
     Unlike,
 }
 
@@ -283,10 +285,9 @@ impl Run {
         let is_padded = after.0 >= before.0 && after.1 >= before.1;
         let (width, height) = if is_padded { before } else { after };
         let crop = format!("crop={width}:{height}:0:0:exact=1");
-        let filters = if let Picture::After(filters) = picture {
-            filters
-        } else {
-            ""
+        let filters = match picture {
+            Picture::After(filters) | Picture::Turned(filters) => filters,
+            Picture::Same | Picture::Unlike => "",
         };
         // Frame by frame, whatever the times.
         let number = "settb=1/25,setpts=N,";
@@ -364,7 +365,11 @@ fn display_matrix(stream: &Value) -> Option<&Value> {
 /// Aspect, turn, and the colour tags that the input has.
 fn assert_look_kept(clip: &Clip, input: &Probed, output: &Probed) {
     let (before, after) = (&input.video, &output.video);
-    assert_eq!(display_matrix(before), display_matrix(after));
+    if let Picture::Turned(_) = clip.picture {
+        assert!(display_matrix(before).is_some() && display_matrix(after).is_none());
+    } else {
+        assert_eq!(display_matrix(before), display_matrix(after));
+    }
     if let Some(fields) = clip.fields {
         assert_eq!(after["field_order"], fields);
     }
@@ -674,6 +679,7 @@ fn other_streams_chapters_and_attachments_are_kept_or_named() {
 
 #[test]
 fn webm_takes_vp9_and_opus_and_matroska_almost_everything() {
+    const UPRIGHT: &[&str] = &["the pictures are written upright"];
     explain_each(
         &[
             clip("plain.mp4", 50)
@@ -695,9 +701,25 @@ fn webm_takes_vp9_and_opus_and_matroska_almost_everything() {
                 .sound(Sound::Copied),
             clip("ntsc.mp4", 30),
             clip("variable_rate.mp4", 30).sound(Sound::Copied),
-            clip("rotated_90.mp4", 25).picture(Picture::Unlike),
+            clip("rotated_90.mp4", 25)
+                .picture(Picture::Turned("transpose=cclock,"))
+                .notes(UPRIGHT),
+            clip("mirrored.mp4", 25)
+                .picture(Picture::Turned("hflip,"))
+                .notes(UPRIGHT),
         ],
         "mkv",
+    );
+    explain_each(
+        &[
+            clip("rotated_180.mp4", 25)
+                .picture(Picture::Turned("hflip,vflip,"))
+                .notes(UPRIGHT),
+            clip("rotated_270.mp4", 25)
+                .picture(Picture::Turned("transpose=clock,"))
+                .notes(UPRIGHT),
+        ],
+        "ts",
     );
 }
 

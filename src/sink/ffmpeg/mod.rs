@@ -9,6 +9,7 @@ mod formats;
 mod spacing;
 mod staging;
 mod subtitle;
+mod turn;
 
 use std::collections::HashMap;
 
@@ -22,6 +23,7 @@ use self::encoder::open_encoder;
 use self::formats::{Encoding, container_for, muxer_options};
 use self::spacing::Spacing;
 use self::staging::Staging;
+use self::turn::{Turn, keeps_rotation, turns};
 use super::{FrameSink, OutputSpec, PartialFile, PictureShape, Written};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ffmpeg_ffi::{
@@ -41,6 +43,8 @@ pub struct FfmpegSink {
     encoder: encoders::video::Encoder,
     /// The encoder's own threads.
     crew: Crew,
+    /// For containers that cannot tell players to turn the picture.
+    turn: Option<Turn>,
     staging: Staging,
     /// Unit of frame times.
     time_base: Rational,
@@ -108,6 +112,16 @@ impl FfmpegSink {
             )));
         }
 
+        let mut notices = Vec::new();
+        if let Some(template) = template {
+            notices.extend(rotation_notice(template, source, muxer));
+        }
+        let turn = Turn::for_muxer(muxer, source.orientation);
+        let turned = turn
+            .zip(template)
+            .map(|(turn, template)| turn.template(template, shape.height));
+        let template = turned.as_ref().or(template);
+        let shape = turn.map_or(shape, |turn| turn.shape(shape));
         let is_top_field_first = template.and_then(|template| template.is_top_field_first);
         let coded_chroma_shift = template.and_then(|template| template.coded_chroma_shift);
         let is_interlaced = is_top_field_first.is_some();
@@ -126,13 +140,15 @@ impl FfmpegSink {
         })?;
         add_video(&mut context, codec, &encoder, time_base, muxer, template)
             .map_err(|error| failed(&error))?;
-        let (copied, mut notices) = match template {
+        let copied = match template {
             Some(template) => {
                 let wanted = (options.keep_audio, options.is_strict);
-                Copied::add(&mut context, template, muxer, wanted)
-                    .map_err(|error| failed(&error))?
+                let (copied, lost) = Copied::add(&mut context, template, muxer, wanted)
+                    .map_err(|error| failed(&error))?;
+                notices.extend(lost);
+                copied
             }
-            None => (Copied::none(options.is_strict), Vec::new()),
+            None => Copied::none(options.is_strict),
         };
         if let Some(template) = template {
             notices.extend(
@@ -160,6 +176,7 @@ impl FfmpegSink {
             output: context,
             encoder,
             crew,
+            turn,
             staging,
             time_base,
             spacing: Spacing::new(time_base, muxer_unit),
@@ -212,7 +229,10 @@ impl FfmpegSink {
 
     fn encode(&mut self, frame: Frame) -> Result<(), FfmpegError> {
         self.copied.write(frame.passthrough, &mut self.output)?;
-        let staged = self.staging.fill(&frame.picture)?;
+        let staged = match self.turn {
+            None => self.staging.fill(&frame.picture)?,
+            Some(turn) => self.staging.fill(&turn.picture(&frame.picture))?,
+        };
         let pts = self.spacing.place(frame.pts.0);
         staged.set_pts(Some(pts));
         // Else the encoder would repeat the input's choice of frame types.
@@ -285,7 +305,9 @@ fn add_video(
     if let Some(aspect) = template.pixel_aspect {
         set_pixel_aspect(&mut stream, aspect);
     }
-    if let Some(matrix) = &template.display_matrix {
+    if let Some(matrix) = &template.display_matrix
+        && keeps_rotation(muxer)
+    {
         set_display_matrix(&mut stream, matrix)?;
     }
     for (kind, bytes) in &template.light {
@@ -293,6 +315,18 @@ fn add_video(
     }
     set_stream_metadata(&mut stream, &template.video_metadata)?;
     set_container_metadata(output, &template.container_metadata)
+}
+
+/// What becomes of a rotation that the container does not keep.
+fn rotation_notice(template: &StreamTemplate, source: &SourceInfo, muxer: &str) -> Option<String> {
+    if Turn::for_muxer(muxer, source.orientation).is_some() {
+        return Some(format!(
+            "the pictures are written upright: {muxer} does not tell players to turn them"
+        ));
+    }
+    let is_lost = !keeps_rotation(muxer) && template.display_matrix.as_ref().is_some_and(turns);
+    is_lost
+        .then(|| format!("the rotation is dropped: {muxer} does not tell players to turn pictures"))
 }
 
 /// Adds the chapters, or says why not.
