@@ -42,9 +42,20 @@ pub struct Frame {
     pub duration: i64,
     /// The pixels, in the orientation in which they were coded.
     pub picture: Picture,
-    /// Packets of other streams (audio, subtitles) that the container holds before this frame.
+    /// What travels with the frame besides its pixels.
     #[cfg(feature = "video")]
-    pub passthrough: Vec<ffmpeg_next::Packet>,
+    pub passthrough: Vec<Passthrough>,
+}
+
+/// What travels with a frame besides its pixels, from a video source to a video sink.
+#[cfg(feature = "video")]
+pub enum Passthrough {
+    /// A packet of another stream (audio, subtitles) that the container holds before the frame.
+    Packet(ffmpeg_next::Packet),
+    /// The frame's closed captions, as ATSC A/53 part 4 packs them.
+    Captions(Vec<u8>),
+    /// Of a frame whose fields are not in the stream's order: whether the top one comes first, or `None` if the frame is progressive.
+    Fields(Option<bool>),
 }
 
 /// Samples of one plane. Depths above 8 bits use the low bits of a `u16`.

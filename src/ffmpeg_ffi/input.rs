@@ -14,20 +14,36 @@ pub(crate) struct VideoParameters {
     pub(crate) height: i32,
     pub(crate) codec_tag: u32,
     pub(crate) color: ColorTags,
+    /// For interlaced video, which field is shown first; `None` for progressive, or if the container does not say.
+    pub(crate) is_top_field_first: Option<bool>,
 }
 
 /// Reads what `ffmpeg-next` keeps hidden in codec parameters.
 pub(crate) fn video_parameters(parameters: &codec::Parameters) -> VideoParameters {
     // SAFETY: the pointer is valid as long as the parameters are borrowed.
-    let (width, height, codec_tag) = unsafe {
+    // The order of fields is read as a number, of which some may mean nothing.
+    let (width, height, codec_tag, fields) = unsafe {
         let raw = parameters.as_ptr();
-        ((*raw).width, (*raw).height, (*raw).codec_tag)
+        let fields = ptr::addr_of!((*raw).field_order).cast::<u32>().read();
+        ((*raw).width, (*raw).height, (*raw).codec_tag, fields)
     };
+    let is_one_of =
+        |orders: [ffi::AVFieldOrder; 2]| orders.map(|order| order as u32).contains(&fields);
+    // The second letter is the field that is shown first.
+    let is_top_first = is_one_of([
+        ffi::AVFieldOrder::AV_FIELD_TT,
+        ffi::AVFieldOrder::AV_FIELD_BT,
+    ]);
+    let is_bottom_first = is_one_of([
+        ffi::AVFieldOrder::AV_FIELD_BB,
+        ffi::AVFieldOrder::AV_FIELD_TB,
+    ]);
     VideoParameters {
         width,
         height,
         codec_tag,
         color: ColorTags::of_parameters(parameters),
+        is_top_field_first: (is_top_first || is_bottom_first).then_some(is_top_first),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What `ffmpeg-next` has no setter for on outputs.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
@@ -48,6 +48,25 @@ pub(crate) fn accepts_codec(output: &context::Output, id: codec::Id) -> Option<b
         )
     };
     (answer >= 0).then_some(answer == 1)
+}
+
+/// Whether an encoder has an option of this name.
+pub(crate) fn has_option(encoder: ffmpeg_next::Codec, name: &CStr) -> bool {
+    // SAFETY: the codec is static; the search of a class in place of an object reads the class only, through the pointer to it.
+    unsafe {
+        let mut class = (*encoder.as_ptr()).priv_class;
+        if class.is_null() {
+            return false;
+        }
+        let found = ffi::av_opt_find(
+            ptr::addr_of_mut!(class).cast(),
+            name.as_ptr(),
+            ptr::null(),
+            0,
+            ffi::AV_OPT_SEARCH_FAKE_OBJ,
+        );
+        !found.is_null()
+    }
 }
 
 /// Lets the muxer convert packets to its own form, such as AAC from MPEG-TS. In fragments it switches this off when it writes the header,

@@ -4,6 +4,7 @@ use std::ptr;
 use std::slice;
 
 use ffmpeg_next::format::Pixel;
+use ffmpeg_next::util::frame::side_data;
 use ffmpeg_next::{Error, ffi, frame};
 
 use super::check;
@@ -155,14 +156,46 @@ fn row_start(frame: &frame::Video, plane: usize, row: usize, byte_count: usize) 
     Some(unsafe { data.offset(row as isize * line_size as isize) })
 }
 
-/// Marks a frame as interlaced, or as progressive (`None`).
-pub(crate) fn set_frame_field_order(frame: &mut frame::Video, is_top_field_first: Option<bool>) {
+/// Marks a frame as interlaced, or as progressive (`None`). Encoders of interlaced streams ask every frame for an order: a progressive one has
+/// the stream's.
+pub(crate) fn set_frame_field_order(
+    frame: &mut frame::Video,
+    is_top_field_first: Option<bool>,
+    of_stream: Option<bool>,
+) {
+    let is_top_first = is_top_field_first.or(of_stream) == Some(true);
     // SAFETY: the frame is valid and exclusively borrowed; both are plain integers.
     unsafe {
-        let raw = &mut *frame.as_mut_ptr();
-        raw.interlaced_frame = i32::from(is_top_field_first.is_some());
-        raw.top_field_first = i32::from(is_top_field_first == Some(true));
+        let raw = frame.as_mut_ptr();
+        (*raw).interlaced_frame = i32::from(is_top_field_first.is_some());
+        (*raw).top_field_first = i32::from(is_top_first);
     }
+}
+
+/// A frame's closed captions.
+pub(crate) fn captions(frame: &frame::Video) -> Option<Vec<u8>> {
+    let data = frame.side_data(side_data::Type::A53CC)?;
+    Some(data.data().to_vec()).filter(|bytes| !bytes.is_empty())
+}
+
+/// Sets a frame's closed captions in place of those it had.
+pub(crate) fn set_captions(frame: &mut frame::Video, bytes: Option<&[u8]>) -> Result<(), Error> {
+    let kind = side_data::Type::A53CC;
+    frame.remove_side_data(kind);
+    let Some(bytes) = bytes else {
+        return Ok(());
+    };
+    // SAFETY: the frame is valid and exclusively borrowed; the call returns null or side data of `bytes.len()` bytes.
+    unsafe {
+        let target = ffi::av_frame_new_side_data(frame.as_mut_ptr(), kind.into(), bytes.len());
+        if target.is_null() {
+            return Err(Error::Other {
+                errno: ffmpeg_next::error::ENOMEM,
+            });
+        }
+        ptr::copy_nonoverlapping(bytes.as_ptr(), (*target).data, bytes.len());
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ mod copied;
 mod crew;
 mod encoder;
 mod formats;
+#[cfg(test)]
+mod round_trip;
 mod spacing;
 mod staging;
 mod subtitle;
@@ -13,6 +15,7 @@ mod turn;
 
 use std::collections::HashMap;
 
+use ffmpeg_next::codec::packet::side_data;
 use ffmpeg_next::format::{context, output_to_stream};
 use ffmpeg_next::{Error as FfmpegError, Packet, Rational, codec, encoder as encoders, picture};
 
@@ -27,11 +30,11 @@ use self::turn::{Turn, keeps_rotation, turns};
 use super::{FrameSink, OutputSpec, PartialFile, PictureShape, Written};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ffmpeg_ffi::{
-    accepts_codec, allow_packet_conversion, flush_output, initialize, open_output, set_codec_tag,
-    set_container_metadata, set_display_matrix, set_frame_field_order, set_pixel_aspect,
-    set_side_data, set_stream_metadata,
+    accepts_codec, allow_packet_conversion, flush_output, has_option, initialize, open_output,
+    set_captions, set_codec_tag, set_container_metadata, set_display_matrix, set_frame_field_order,
+    set_pixel_aspect, set_side_data, set_stream_metadata,
 };
-use crate::frame::Frame;
+use crate::frame::{Frame, Passthrough};
 use crate::source::{SourceEnd, SourceInfo, StreamTemplate};
 
 pub use self::formats::EncodeOptions;
@@ -49,6 +52,7 @@ pub struct FfmpegSink {
     /// Unit of frame times.
     time_base: Rational,
     spacing: Spacing,
+    /// Of the input, before any turn.
     is_top_field_first: Option<bool>,
     copied: Copied,
     /// Durations of frames inside the encoder, by time: packets come out without.
@@ -112,9 +116,11 @@ impl FfmpegSink {
             )));
         }
 
+        let keeps_size = (shape.width, shape.height) == (source.width, source.height);
+        let is_top_field_first = template.and_then(|template| template.is_top_field_first);
         let mut notices = Vec::new();
         if let Some(template) = template {
-            notices.extend(rotation_notice(template, source, muxer));
+            notices.extend(lost_facts(template, source, codec, muxer, keeps_size));
         }
         let turn = Turn::for_muxer(muxer, source.orientation);
         let turned = turn
@@ -122,15 +128,14 @@ impl FfmpegSink {
             .map(|(turn, template)| turn.template(template, shape.height));
         let template = turned.as_ref().or(template);
         let shape = turn.map_or(shape, |turn| turn.shape(shape));
-        let is_top_field_first = template.and_then(|template| template.is_top_field_first);
+        let is_size_of_input = (shape.width, shape.height) == (source.width, source.height);
         let coded_chroma_shift = template.and_then(|template| template.coded_chroma_shift);
-        let is_interlaced = is_top_field_first.is_some();
+        let is_interlaced = template.is_some_and(|template| template.is_top_field_first.is_some());
         let staging = Staging::new(shape, codec, is_interlaced, coded_chroma_shift)
             .map_err(|cause| failed(&cause))?;
         let time_base = Rational(source.time_base.numerator, source.time_base.denominator);
-        let keeps_size = (shape.width, shape.height) == (source.width, source.height);
         let (encoder, crew) = Crew::gather(|| {
-            let input = (template, keeps_size);
+            let input = (template, is_size_of_input);
             open_encoder(&encoding, &context, &staging, time_base, input)
         });
         let encoder = encoder.map_err(|error| {
@@ -138,7 +143,8 @@ impl FfmpegSink {
             let (width, height) = (sample.width(), sample.height());
             failed(&format!("{name} refuses {width}x{height}: {error}"))
         })?;
-        add_video(&mut context, codec, &encoder, time_base, muxer, template)
+        let added = (template, keeps_size);
+        add_video(&mut context, codec, &encoder, time_base, muxer, added)
             .map_err(|error| failed(&error))?;
         let copied = match template {
             Some(template) => {
@@ -228,16 +234,31 @@ impl FfmpegSink {
     }
 
     fn encode(&mut self, frame: Frame) -> Result<(), FfmpegError> {
-        self.copied.write(frame.passthrough, &mut self.output)?;
+        let (mut packets, mut captions) = (Vec::new(), None);
+        let mut fields = self.is_top_field_first;
+        for item in frame.passthrough {
+            match item {
+                Passthrough::Packet(packet) => packets.push(packet),
+                Passthrough::Captions(bytes) => captions = Some(bytes),
+                Passthrough::Fields(own) => fields = own,
+            }
+        }
+        self.copied.write(packets, &mut self.output)?;
+        let mut of_stream = self.is_top_field_first;
         let staged = match self.turn {
             None => self.staging.fill(&frame.picture)?,
-            Some(turn) => self.staging.fill(&turn.picture(&frame.picture))?,
+            Some(turn) => {
+                let height = frame.picture.height;
+                (fields, of_stream) = (turn.fields(fields, height), turn.fields(of_stream, height));
+                self.staging.fill(&turn.picture(&frame.picture))?
+            }
         };
         let pts = self.spacing.place(frame.pts.0);
         staged.set_pts(Some(pts));
         // Else the encoder would repeat the input's choice of frame types.
         staged.set_kind(picture::Type::None);
-        set_frame_field_order(staged, self.is_top_field_first);
+        set_frame_field_order(staged, fields, of_stream);
+        set_captions(staged, captions.as_deref())?;
         self.durations.insert(pts, frame.duration);
         self.encoder.send_frame(staged)?;
         self.drain()
@@ -288,7 +309,7 @@ fn add_video(
     encoder: &encoders::video::Encoder,
     time_base: Rational,
     muxer: &str,
-    template: Option<&StreamTemplate>,
+    (template, keeps_size): (Option<&StreamTemplate>, bool),
 ) -> Result<(), FfmpegError> {
     let mut stream = output.add_stream(codec)?;
     stream.set_parameters(encoder);
@@ -313,20 +334,69 @@ fn add_video(
     for (kind, bytes) in &template.light {
         set_side_data(&mut stream, *kind, bytes)?;
     }
+    for (kind, bytes) in &template.view {
+        if keeps_size && keeps_view(muxer, *kind) {
+            set_side_data(&mut stream, *kind, bytes)?;
+        }
+    }
     set_stream_metadata(&mut stream, &template.video_metadata)?;
     set_container_metadata(output, &template.container_metadata)
 }
 
-/// What becomes of a rotation that the container does not keep.
-fn rotation_notice(template: &StreamTemplate, source: &SourceInfo, muxer: &str) -> Option<String> {
+/// Whether the muxer writes what is known of a picture that is a sphere or has two views.
+fn keeps_view(muxer: &str, kind: side_data::Type) -> bool {
+    match kind {
+        side_data::Type::DataSpherical => matches!(muxer, "mp4" | "matroska" | "webm"),
+        _ => muxer == "mp4",
+    }
+}
+
+/// A notice for each fact about the pictures that is lost or said in another way.
+fn lost_facts(
+    template: &StreamTemplate,
+    source: &SourceInfo,
+    codec: ffmpeg_next::Codec,
+    muxer: &str,
+    keeps_size: bool,
+) -> Vec<String> {
+    let mut notices = Vec::new();
     if Turn::for_muxer(muxer, source.orientation).is_some() {
-        return Some(format!(
+        notices.push(format!(
             "the pictures are written upright: {muxer} does not tell players to turn them"
         ));
+    } else if !keeps_rotation(muxer) && template.display_matrix.as_ref().is_some_and(turns) {
+        notices.push(format!(
+            "the rotation is dropped: {muxer} does not tell players to turn pictures"
+        ));
     }
-    let is_lost = !keeps_rotation(muxer) && template.display_matrix.as_ref().is_some_and(turns);
-    is_lost
-        .then(|| format!("the rotation is dropped: {muxer} does not tell players to turn pictures"))
+    for (kind, _) in &template.view {
+        let (name, is_tagged) = match kind {
+            side_data::Type::DataSpherical => ("spherical projection", false),
+            // Matroska's own way, which is a tag to FFmpeg.
+            _ => {
+                let mut tags = template.video_metadata.iter();
+                let is_tagged = tags.any(|(key, _)| key.to_bytes() == b"stereo_mode");
+                (
+                    "stereoscopic layout",
+                    is_tagged && matches!(muxer, "matroska" | "webm"),
+                )
+            }
+        };
+        if !keeps_size {
+            notices.push(format!(
+                "the {name} is dropped: the picture has another size"
+            ));
+        } else if !keeps_view(muxer, *kind) && !is_tagged {
+            notices.push(format!("the {name} is dropped: {muxer} does not take it"));
+        }
+    }
+    if template.has_captions && !has_option(codec, c"a53cc") {
+        notices.push(format!(
+            "closed captions are dropped: {} does not write them",
+            codec.name()
+        ));
+    }
+    notices
 }
 
 /// Adds the chapters, or says why not.

@@ -296,6 +296,7 @@ mod tests {
         height: 0,
         codec_tag: 0,
         color: ColorTags::UNSPECIFIED,
+        is_top_field_first: None,
     };
 
     fn target(pixel: Pixel, width: u32, height: u32) -> Target {

@@ -141,7 +141,7 @@ mod tests {
         let mut out = frame::Video::empty();
         for (number, pts) in (0..).zip(times) {
             let mut frame = combed(number, if number < 4 { 32 } else { 48 });
-            set_frame_field_order(&mut frame, Some(true));
+            set_frame_field_order(&mut frame, Some(true), None);
             frame.set_pts(Some(pts));
             deinterlacer.push(&frame).unwrap();
             while deinterlacer.pull(&mut out).unwrap() {

@@ -21,8 +21,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ffmpeg_next::Rational;
+use ffmpeg_next::frame::Video as DecodedFrame;
 use ffmpeg_next::util::frame::side_data;
+use ffmpeg_next::{Packet, Rational};
 
 pub use template::{CopiedStream, StreamTemplate};
 
@@ -33,14 +34,14 @@ use self::open::{OpenedInput, choose_video, open_input};
 use self::reader::{Reader, ReaderOptions, alpha_decoder};
 use self::rotation::{orientation, parse_display_matrix};
 use self::seek::{Position, seek_before};
-use self::template::{chapters, copied_streams, left_out_streams, light_facts};
+use self::template::{chapters, copied_streams, left_out_streams, light_facts, view_facts};
 use super::{FrameSource, InputSpec, ReadOptions, SourceEnd, SourceInfo, TimeRange};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ffmpeg_ffi::{
-    ColorTags, VideoParameters, container_metadata, container_start_micros, guessed_frame_rate,
-    guessed_pixel_aspect, has_size, initialize, may_jump, pixel_layout,
+    ColorTags, VideoParameters, captions, container_metadata, container_start_micros,
+    guessed_frame_rate, guessed_pixel_aspect, has_size, initialize, may_jump, pixel_layout,
 };
-use crate::frame::{Frame, FrameIndex, Orientation, Pts, TimeBase};
+use crate::frame::{Frame, FrameIndex, Orientation, Passthrough, Pts, TimeBase};
 use crate::pipeline::CancelToken;
 
 /// Most pixels in a frame, 8192 squared, twice an 8K picture. More is a mistake or an attack.
@@ -61,6 +62,8 @@ pub struct FfmpegSource {
     stopper: CancelToken,
     /// Of pipes: set whenever a read has to wait for the writer.
     starved: Option<Arc<AtomicBool>>,
+    /// The order of fields that the template names.
+    is_top_field_first: Option<bool>,
     /// Whether the pictures' size and format are each frame's own.
     follows_frames: bool,
     /// Decoded while opening, so that size and format are a real frame's.
@@ -186,6 +189,11 @@ impl FfmpegSource {
             .map(f64::from)
             .filter(|aspect| PIXEL_ASPECTS.contains(aspect))
             .unwrap_or(1.0);
+        // A stream may begin with progressive frames: then the container knows.
+        let is_top_field_first = fields(frame).or(facts
+            .video
+            .is_top_field_first
+            .filter(|_| !options.deinterlace));
         let template = StreamTemplate {
             input_path: input.file_path().map(Path::to_owned),
             pixel_aspect: coded_aspect,
@@ -195,10 +203,12 @@ impl FfmpegSource {
             coded_chroma_shift: pixel_layout(frame.format())
                 .filter(|layout| !layout.is_rgb)
                 .map(|layout| layout.chroma_shift),
-            is_top_field_first: frame.is_interlaced().then(|| frame.is_top_first()),
+            is_top_field_first,
+            has_captions: captions(frame).is_some(),
             video_metadata: facts.metadata.clone(),
             container_metadata: without_stale_tags(container_tags),
             light: light_facts(&reader.input, video, frame),
+            view: view_facts(&reader.input, video, frame),
             streams,
             chapters,
         };
@@ -224,12 +234,13 @@ impl FfmpegSource {
             notices,
             template: Some(template),
         };
+        let packets = reader.take_passthrough();
         let first = Frame {
             index: FrameIndex(0),
             pts: Pts(pts),
             duration,
             picture,
-            passthrough: reader.take_passthrough(),
+            passthrough: passthrough(packets, &reader.decoded, is_top_field_first),
         };
         Ok(Self {
             name,
@@ -240,6 +251,7 @@ impl FfmpegSource {
             is_strict: options.is_strict,
             stopper,
             starved,
+            is_top_field_first,
             follows_frames: options.is_live,
             first: Some(first),
             next_index: 1,
@@ -283,12 +295,13 @@ impl FrameSource for FfmpegSource {
             .converter
             .convert(frame, &self.parameters)
             .map_err(|cause| failed(&cause))?;
+        let packets = self.reader.take_passthrough();
         Ok(Some(Frame {
             index,
             pts: Pts(pts),
             duration,
             picture,
-            passthrough: self.reader.take_passthrough(),
+            passthrough: passthrough(packets, &self.reader.decoded, self.is_top_field_first),
         }))
     }
 
@@ -328,6 +341,26 @@ impl FfmpegSource {
         let message = format!("cannot read {}: it is damaged: {damage}", self.name);
         Err(Error::new(ErrorKind::Input, message))
     }
+}
+
+/// The order of a frame's fields; `None` if it is progressive.
+fn fields(frame: &DecodedFrame) -> Option<bool> {
+    frame.is_interlaced().then(|| frame.is_top_first())
+}
+
+/// What travels with a frame of a stream whose fields are in the order `of_stream`.
+fn passthrough(
+    packets: Vec<Packet>,
+    frame: &DecodedFrame,
+    of_stream: Option<bool>,
+) -> Vec<Passthrough> {
+    let mut items: Vec<_> = packets.into_iter().map(Passthrough::Packet).collect();
+    items.extend(captions(frame).map(Passthrough::Captions));
+    let fields = fields(frame);
+    if fields != of_stream {
+        items.push(Passthrough::Fields(fields));
+    }
+    items
 }
 
 /// Refuses sizes before memory for them is taken.

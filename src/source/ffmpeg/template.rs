@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use ffmpeg_next::codec::packet::side_data;
 use ffmpeg_next::format::context;
 use ffmpeg_next::format::stream::{Disposition, Stream};
+use ffmpeg_next::util::frame::side_data::Type as InFrame;
 use ffmpeg_next::{Rational, Rescale, codec, frame, media, rescale};
 
 use super::clock::Window;
@@ -30,14 +31,18 @@ pub struct StreamTemplate {
     pub(crate) color: ColorTags,
     /// log2 of the chroma subsampling of what was coded, which pictures made RGB no longer tell; `None` for RGB.
     pub(crate) coded_chroma_shift: Option<(u8, u8)>,
-    /// For interlaced video, which field comes first; `None` for progressive.
+    /// For interlaced video, which field comes first; `None` for progressive. Single frames may differ.
     pub(crate) is_top_field_first: Option<bool>,
+    /// Whether the first frame has closed captions.
+    pub(crate) has_captions: bool,
     /// Tags of the video stream.
     pub(crate) video_metadata: Metadata,
     /// Tags of the container.
     pub(crate) container_metadata: Metadata,
     /// Brightness of the display it was made on and of its lightest pixels, for HDR.
     pub(crate) light: Vec<(side_data::Type, Vec<u8>)>,
+    /// How the picture lies on a sphere, and how it holds the views of two eyes.
+    pub(crate) view: Vec<(side_data::Type, Vec<u8>)>,
     /// Audio and subtitle streams, and attached files such as fonts.
     pub(crate) streams: Vec<CopiedStream>,
     /// Named parts, in order.
@@ -187,7 +192,7 @@ pub(super) fn light_facts(
     video: usize,
     frame: &frame::Video,
 ) -> Vec<(side_data::Type, Vec<u8>)> {
-    [
+    let kinds = [
         (
             side_data::Type::MasteringDisplayMetadata,
             InFrame::MasteringDisplayMetadata,
@@ -196,15 +201,38 @@ pub(super) fn light_facts(
             side_data::Type::ContentLightLevel,
             InFrame::ContentLightLevel,
         ),
-    ]
-    .into_iter()
-    .filter_map(|(kind, in_frame)| {
-        let of_stream = input.stream(video).and_then(|stream| {
-            let found = stream.side_data().find(|data| data.kind() == kind)?;
-            Some(found.data().to_vec())
-        });
-        let of_frame = || Some(frame.side_data(in_frame)?.data().to_vec());
-        Some((kind, of_stream.or_else(of_frame)?))
-    })
-    .collect()
+    ];
+    side_facts(input, video, frame, kinds)
+}
+
+/// What the container, or else the first frame, says of a picture that is a sphere or has two views.
+pub(super) fn view_facts(
+    input: &context::Input,
+    video: usize,
+    frame: &frame::Video,
+) -> Vec<(side_data::Type, Vec<u8>)> {
+    let kinds = [
+        (side_data::Type::DataSpherical, InFrame::Spherical),
+        (side_data::Type::Stereo3d, InFrame::Stereo3D),
+    ];
+    side_facts(input, video, frame, kinds)
+}
+
+fn side_facts(
+    input: &context::Input,
+    video: usize,
+    frame: &frame::Video,
+    kinds: [(side_data::Type, InFrame); 2],
+) -> Vec<(side_data::Type, Vec<u8>)> {
+    kinds
+        .into_iter()
+        .filter_map(|(kind, in_frame)| {
+            let of_stream = input.stream(video).and_then(|stream| {
+                let found = stream.side_data().find(|data| data.kind() == kind)?;
+                Some(found.data().to_vec())
+            });
+            let of_frame = || Some(frame.side_data(in_frame)?.data().to_vec());
+            Some((kind, of_stream.or_else(of_frame)?))
+        })
+        .collect()
 }
