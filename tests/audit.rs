@@ -152,6 +152,15 @@ fn a_dataset_is_audited_whatever_is_wrong_with_it() {
     ];
     assert_eq!(kinds("unreadable"), pairs(&unreadable));
     assert_eq!(kinds("damaged"), pairs(&[("torn.mp4", "error")]));
+    let mislabelled = report["findings"].as_array().unwrap().iter();
+    let mislabelled = mislabelled
+        .filter(|finding| finding["path"] == "tabby/copy of cat.png")
+        .find(|finding| finding["kind"] == "label_disagrees")
+        .unwrap();
+    assert_eq!(
+        (&mislabelled["label_index"], &mislabelled["predicted_index"]),
+        (&281.into(), &285.into())
+    );
     for finding in report["findings"].as_array().unwrap() {
         let is_told = finding["message"]
             .as_str()

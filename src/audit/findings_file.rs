@@ -49,7 +49,10 @@ struct Entry<'a> {
     frame: Option<u64>,
     pts_s: Option<f64>,
     label: Option<&'a str>,
+    /// Some classes share their name.
+    label_index: Option<usize>,
     predicted: Option<&'a str>,
+    predicted_index: Option<usize>,
     confidence: Option<f64>,
     value: f64,
     message: String,
@@ -154,6 +157,7 @@ fn entry(rows: &mut Rows, words: Words<'_>, found: &Found, rank: u64) -> Result<
     }
     let label = record.as_ref().map_or(item.label, |record| record.label);
     let verdict = found.verdict;
+    let top = record.as_ref().and_then(|record| record.top.first());
     to_json(&Entry {
         id: format!("{}-{rank}", verdict.kind.name()),
         kind: verdict.kind,
@@ -163,10 +167,9 @@ fn entry(rows: &mut Rows, words: Words<'_>, found: &Found, rank: u64) -> Result<
         frame: record.as_ref().and_then(|record| record.frame),
         pts_s: record.as_ref().and_then(|record| record.pts_s),
         label: label.map(|label| words.labels.name(label)),
-        predicted: record
-            .as_ref()
-            .and_then(|record| record.top.first())
-            .map(|top| top.label.as_str()),
+        label_index: label,
+        predicted: top.map(|top| top.label.as_str()),
+        predicted_index: top.map(|top| top.index),
         confidence: record.as_ref().map(|record| record.prob),
         value: verdict.value,
         message: described.message,

@@ -23,6 +23,7 @@ use crate::audit::settings::AuditSettings;
 use crate::audit::spray::SIDE;
 use crate::audit::words::{Words, name};
 use crate::error::Result;
+use crate::records::RecordTop;
 
 /// Findings of each kind: what a person looks through. The others are in `findings.json`.
 pub(super) const MOST_FINDINGS: u64 = 50;
@@ -218,7 +219,8 @@ impl Content<'_> {
         flagged.sort_unstable();
         flagged.dedup();
         let flagged = evenly(&flagged, MOST_FRAMES);
-        let mut classes: Vec<String> = Vec::new();
+        // Some classes share their name.
+        let mut classes: Vec<usize> = Vec::new();
         let mut points = Vec::with_capacity(rows.len());
         for row in rows {
             let record = self.rows.record(row)?;
@@ -231,21 +233,11 @@ impl Content<'_> {
             let is_shown = [&with_picture, &flagged]
                 .into_iter()
                 .any(|shown| shown.binary_search(&row).is_ok());
-            let top = record.top.iter().map(|class| {
-                let name = name(&class.label);
-                let number = classes
-                    .iter()
-                    .position(|known| *known == name)
-                    .unwrap_or_else(|| {
-                        classes.push(name);
-                        classes.len() - 1
-                    });
-                (number, class.prob)
-            });
+            let top = placed(&mut classes, &record.top);
             points.push(VideoPoint {
                 frame: record.frame.unwrap_or(0),
                 time_s: record.pts_s.unwrap_or(0.0),
-                top: top.collect(),
+                top,
                 flicker: record.metrics.flicker,
                 change: record.metrics.change,
                 picture: if is_shown {
@@ -259,7 +251,7 @@ impl Content<'_> {
         Ok(Video {
             path,
             duration_s: None,
-            classes,
+            classes: classes.into_iter().map(|class| self.class(class)).collect(),
             points,
         })
     }
@@ -344,10 +336,43 @@ impl Content<'_> {
     }
 }
 
+/// The top classes by their places among those that are shown, which they join; with their probabilities.
+fn placed(classes: &mut Vec<usize>, top: &[RecordTop]) -> Vec<(usize, f64)> {
+    let placed = top.iter().map(|class| {
+        let known = classes.iter().position(|known| *known == class.index);
+        let place = known.unwrap_or_else(|| {
+            classes.push(class.index);
+            classes.len() - 1
+        });
+        (place, class.prob)
+    });
+    placed.collect()
+}
+
 fn shown_severity(severity: kinds::Severity) -> Severity {
     match severity {
         kinds::Severity::Error => Severity::Error,
         kinds::Severity::Warning => Severity::Warning,
         kinds::Severity::Info => Severity::Info,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_that_share_a_name_are_two_in_a_timeline() {
+        let top = |index, label: &str, prob| RecordTop {
+            index,
+            label: label.to_owned(),
+            prob,
+        };
+        let mut classes = Vec::new();
+        let first = [top(134, "crane", 0.6), top(517, "crane", 0.3)];
+        assert_eq!(placed(&mut classes, &first), [(0, 0.6), (1, 0.3)]);
+        let next = [top(517, "crane", 0.8), top(1, "goldfish", 0.1)];
+        assert_eq!(placed(&mut classes, &next), [(1, 0.8), (2, 0.1)]);
+        assert_eq!(classes, [134, 517, 1]);
     }
 }
