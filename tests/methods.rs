@@ -58,8 +58,8 @@ fn methods_that_query_the_model_light_the_right_animal() {
     for (method, samples) in [
         ("occlusion", None),
         ("lime", Some("150")),
-        ("kernelshap", Some("150")),
-        ("rise", Some("150")),
+        ("kernelshap", Some("300")),
+        ("rise", Some("300")),
     ] {
         let mut arguments = vec![
             "--method",
