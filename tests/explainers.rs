@@ -17,8 +17,14 @@ const PHOTOS: [&str; 2] = ["catdog", "chelsea"];
 const TOLERANCE: f32 = 1e-3;
 const LEAST_CORRELATION: f64 = 0.9999;
 
-fn models() -> [&'static dyn Classifier; 2] {
-    [&*MODEL, &**EXECUTORS.last().unwrap()]
+/// The reference takes seconds for a photo: one is enough.
+fn models(photo: &str) -> Vec<&'static dyn Classifier> {
+    let executor = &**EXECUTORS.last().unwrap();
+    if photo == PHOTOS[0] {
+        vec![&*MODEL, executor]
+    } else {
+        vec![executor]
+    }
 }
 
 fn layer(name: &str) -> TargetLayer {
@@ -63,7 +69,7 @@ fn for_each_photo_and_model(layers: &[(&str, TargetLayer)], check: Check<'_>) {
     for photo in PHOTOS {
         let torch = Golden::open(&format!("torch_{photo}"));
         let input = Golden::open(photo).input();
-        for model in models() {
+        for model in models(photo) {
             let forward = model.forward(&input, &layers).unwrap();
             check(photo, &torch, torch.class(), model, &forward);
         }

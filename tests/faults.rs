@@ -63,8 +63,12 @@ fn stderr(output: &Output) -> String {
 
 /// The program with standard input that stays open, as from a stalled sender.
 fn fed_by_pipe(bytes: &[u8], arguments: &[&str]) -> Child {
-    let mut child = gradcam_video()
-        .args(arguments)
+    feed(gradcam_video().args(arguments), bytes)
+}
+
+/// The same for any command.
+fn feed(command: &mut Command, bytes: &[u8]) -> Child {
+    let mut child = command
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -377,13 +381,8 @@ fn a_signal_that_the_caller_ignores_stays_ignored() {
         .arg(env!("CARGO_BIN_EXE_gradcam-video"))
         .arg("-")
         .arg(&output);
-    let mut child = command
-        .args(["--stride", "1000", "--frag"])
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.as_mut().unwrap().write_all(&bytes).unwrap();
+    command.args(["--stride", "1000", "--frag"]);
+    let mut child = feed(&mut command, &bytes);
     wait_until_still(&folder.path().join("out.mp4.part"));
     signal(&child, Signal::HUP);
     std::thread::sleep(Duration::from_millis(300));
