@@ -58,7 +58,7 @@ pids+=("$pid")
 sleep 4
 python3 "$root/scripts/live_clock.py" read --display "$display" --window '' --seconds "$seconds" --strip "$strip" \
     --flip "$flip" --places "$places" --wait 10 >"$work/clock.json"
-kill -INT "$pid"
+kill -TERM "$pid"
 wait "$pid" || (($? == 130)) || fail "the program failed"
 
 python3 - "$work/clock.json" "$work/stats.json" <<'PYTHON'
