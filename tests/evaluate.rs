@@ -167,6 +167,23 @@ fn bad_requests_are_one_line() {
             2,
             "logits",
         ),
+        (
+            vec![photo, "--method", "eigencam", "--score", "softmax"],
+            2,
+            "no score",
+        ),
+        // Meant for the other one.
+        (
+            vec![
+                "/nowhere/p.png",
+                "--method",
+                "gradcam,eigencam",
+                "--score",
+                "softmax",
+            ],
+            1,
+            "no picture could be evaluated",
+        ),
     ] {
         let mut all = vec!["evaluate"];
         all.extend(&arguments);

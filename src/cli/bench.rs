@@ -234,9 +234,6 @@ fn time_pipeline(
     write_clip(&input, frames * threads)?;
     let (mut cpu_ms, mut fps) = (Vec::new(), Vec::new());
     for index in 0..PIPELINE_RUNS {
-        if cancel.is_cancelled() {
-            return Err(Error::cancelled().into());
-        }
         let input = InputSpec::Path(input.clone());
         let source = FfmpegSource::open(&input, ReadOptions::default(), cancel)?;
         let renderer = renderer()?;
@@ -259,6 +256,9 @@ fn time_pipeline(
             },
         };
         let summary = pipeline::run(job, &SilentReporter, cancel)?;
+        if summary.was_cancelled {
+            return Err(Error::cancelled().into());
+        }
         cpu_ms.push(summary.cpu_ms_per_frame);
         fps.push(summary.fps);
     }

@@ -65,9 +65,13 @@ pub(super) fn run(args: EvaluateArgs) -> anyhow::Result<Outcome> {
         }
     }
     let (request, layer_name) = question.request(spec)?;
+    let explain_scores = explainers.iter().any(|other| other.explains_score());
     for explainer in &explainers {
         let mut request = request.clone();
-        request.score = question.score.unwrap_or(explainer.default_score());
+        // Meant for the others, if there are some.
+        let is_meant = explainer.explains_score() || !explain_scores;
+        let asked = question.score.filter(|_| is_meant);
+        request.score = asked.unwrap_or(explainer.default_score());
         explainer.check(spec, &request)?;
     }
     let settings = Settings {

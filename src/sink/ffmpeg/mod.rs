@@ -116,17 +116,19 @@ impl FfmpegSink {
             )));
         }
 
-        let keeps_size = (shape.width, shape.height) == (source.width, source.height);
+        let turn = Turn::for_muxer(muxer, source.orientation);
+        let is_as_coded =
+            turn.is_none() && (shape.width, shape.height) == (source.width, source.height);
         let is_top_field_first = template.and_then(|template| template.is_top_field_first);
         let mut notices = Vec::new();
         if let Some(template) = template {
-            notices.extend(lost_facts(template, source, codec, muxer, keeps_size));
+            notices.extend(lost_facts(template, (turn, is_as_coded), codec, muxer));
         }
-        let turn = Turn::for_muxer(muxer, source.orientation);
-        let turned = turn
-            .zip(template)
-            .map(|(turn, template)| turn.template(template, shape.height));
-        let template = turned.as_ref().or(template);
+        let changed = template.filter(|_| !is_as_coded).map(|template| {
+            let turned = turn.map(|turn| turn.template(template, shape.height));
+            turned.unwrap_or_else(|| template.clone()).without_view()
+        });
+        let template = changed.as_ref().or(template);
         let shape = turn.map_or(shape, |turn| turn.shape(shape));
         let is_size_of_input = (shape.width, shape.height) == (source.width, source.height);
         let coded_chroma_shift = template.and_then(|template| template.coded_chroma_shift);
@@ -143,8 +145,7 @@ impl FfmpegSink {
             let (width, height) = (sample.width(), sample.height());
             failed(&format!("{name} refuses {width}x{height}: {error}"))
         })?;
-        let added = (template, keeps_size);
-        add_video(&mut context, codec, &encoder, time_base, muxer, added)
+        add_video(&mut context, codec, &encoder, time_base, muxer, template)
             .map_err(|error| failed(&error))?;
         let copied = match template {
             Some(template) => {
@@ -309,7 +310,7 @@ fn add_video(
     encoder: &encoders::video::Encoder,
     time_base: Rational,
     muxer: &str,
-    (template, keeps_size): (Option<&StreamTemplate>, bool),
+    template: Option<&StreamTemplate>,
 ) -> Result<(), FfmpegError> {
     let mut stream = output.add_stream(codec)?;
     stream.set_parameters(encoder);
@@ -335,7 +336,7 @@ fn add_video(
         set_side_data(&mut stream, *kind, bytes)?;
     }
     for (kind, bytes) in &template.view {
-        if keeps_size && keeps_view(muxer, *kind) {
+        if keeps_view(muxer, *kind) {
             set_side_data(&mut stream, *kind, bytes)?;
         }
     }
@@ -354,13 +355,12 @@ fn keeps_view(muxer: &str, kind: side_data::Type) -> bool {
 /// A notice for each fact about the pictures that is lost or said in another way.
 fn lost_facts(
     template: &StreamTemplate,
-    source: &SourceInfo,
+    (turn, is_as_coded): (Option<Turn>, bool),
     codec: ffmpeg_next::Codec,
     muxer: &str,
-    keeps_size: bool,
 ) -> Vec<String> {
     let mut notices = Vec::new();
-    if Turn::for_muxer(muxer, source.orientation).is_some() {
+    if turn.is_some() {
         notices.push(format!(
             "the pictures are written upright: {muxer} does not tell players to turn them"
         ));
@@ -382,9 +382,9 @@ fn lost_facts(
                 )
             }
         };
-        if !keeps_size {
+        if !is_as_coded {
             notices.push(format!(
-                "the {name} is dropped: the picture has another size"
+                "the {name} is dropped: the picture has another shape"
             ));
         } else if !keeps_view(muxer, *kind) && !is_tagged {
             notices.push(format!("the {name} is dropped: {muxer} does not take it"));

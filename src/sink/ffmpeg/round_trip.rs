@@ -208,6 +208,21 @@ fn each_frame_keeps_the_order_of_its_fields() {
         .collect();
     let (top, bottom) = (Some(true), Some(false));
     assert_eq!(orders, [top, bottom, top, bottom]);
+
+    // Live, where only pictures go on, nothing but the frame itself counts.
+    let path = folder.path().join("progressive.mkv");
+    let progressive = |_| vec![Passthrough::Fields(None)];
+    write(&path, &info, "mpeg2video", &[0, 1, 2, 3], progressive);
+    for (is_live, wanted) in [(false, Some(true)), (true, None)] {
+        let options = ReadOptions {
+            is_live,
+            ..ReadOptions::default()
+        };
+        let input = InputSpec::Path(path.clone());
+        let source = FfmpegSource::open(&input, options, &CancelToken::new()).unwrap();
+        let template = source.info().template.as_ref().unwrap();
+        assert_eq!(template.is_top_field_first, wanted, "live: {is_live}");
+    }
 }
 
 #[test]
@@ -220,13 +235,13 @@ fn spheres_and_views_of_two_eyes_are_kept_or_named() {
         .flat_map(i32::to_ne_bytes)
         .collect();
     let stereo = (side_data::Type::Stereo3d, side_by_side);
-    let info = info(
-        StreamTemplate {
-            view: vec![spherical.clone(), stereo.clone()],
-            ..template()
-        },
-        25,
-    );
+    let seen = StreamTemplate {
+        view: vec![spherical.clone(), stereo.clone()],
+        ..template()
+    };
+    let mut tagged = seen.clone();
+    tagged.video_metadata = vec![(c"stereo_mode".into(), c"left_right".into())];
+    let plain = info(seen, 25);
     let both = [spherical, stereo];
     for (name, kept, dropped) in [
         ("o.mp4", &both[..], &[][..]),
@@ -238,7 +253,7 @@ fn spheres_and_views_of_two_eyes_are_kept_or_named() {
         ),
     ] {
         let path = folder.path().join(name);
-        let notices = write(&path, &info, "libx264", &TIMES, |_| Vec::new());
+        let notices = write(&path, &plain, "libx264", &TIMES, |_| Vec::new());
         assert_eq!(notices.len(), dropped.len(), "{name}: {notices:?}");
         for (notice, what) in notices.iter().zip(dropped) {
             assert!(notice.contains(what), "{name}: {notice}");
@@ -246,6 +261,18 @@ fn spheres_and_views_of_two_eyes_are_kept_or_named() {
         let source = read(&path);
         let view = &source.info().template.as_ref().unwrap().view;
         assert_eq!(view, kept, "{name}");
+    }
+
+    // As panels beside each other they are neither; Matroska's tag says it, too.
+    let mut panels = info(tagged, 25);
+    for (width, notices_wanted) in [(SIZE.0, 0), (SIZE.0 / 2, 2)] {
+        panels.width = width;
+        let path = folder.path().join("panels.mkv");
+        let notices = write(&path, &panels, "libx264", &TIMES, |_| Vec::new());
+        assert_eq!(notices.len(), notices_wanted, "{notices:?}");
+        let source = read(&path);
+        let view = &source.info().template.as_ref().unwrap().view;
+        assert_eq!(view.is_empty(), notices_wanted > 0, "{width}");
     }
 }
 

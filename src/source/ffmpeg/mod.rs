@@ -189,11 +189,11 @@ impl FfmpegSource {
             .map(f64::from)
             .filter(|aspect| PIXEL_ASPECTS.contains(aspect))
             .unwrap_or(1.0);
-        // A stream may begin with progressive frames: then the container knows.
+        // A stream may begin with progressive frames: then the container knows. Live, no frame says its own later.
         let is_top_field_first = fields(frame).or(facts
             .video
             .is_top_field_first
-            .filter(|_| !options.deinterlace));
+            .filter(|_| !options.deinterlace && !options.is_live));
         let template = StreamTemplate {
             input_path: input.file_path().map(Path::to_owned),
             pixel_aspect: coded_aspect,

@@ -49,6 +49,17 @@ pub struct StreamTemplate {
     pub(crate) chapters: Vec<Chapter>,
 }
 
+impl StreamTemplate {
+    /// Without what is true of the coded picture only: how it lies on a sphere, and where it holds the views of two eyes.
+    pub(crate) fn without_view(mut self) -> Self {
+        self.view.clear();
+        // Matroska's muxer takes it from a tag.
+        self.video_metadata
+            .retain(|(key, _)| key.to_bytes() != b"stereo_mode");
+        self
+    }
+}
+
 /// A named part of the video.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Chapter {
