@@ -209,10 +209,21 @@ fn each_frame_keeps_the_order_of_its_fields() {
     let (top, bottom) = (Some(true), Some(false));
     assert_eq!(orders, [top, bottom, top, bottom]);
 
-    // Live, where only pictures go on, nothing but the frame itself counts.
-    let path = folder.path().join("progressive.mkv");
-    let progressive = |_| vec![Passthrough::Fields(None)];
-    write(&path, &info, "mpeg2video", &[0, 1, 2, 3], progressive);
+    // Here the container says it and the frames do not. Live, where only pictures go on, nothing but the frame itself counts.
+    let path = folder.path().join("silent.mkv");
+    let made = std::process::Command::new("ffmpeg")
+        .args(["-v", "error", "-f", "lavfi", "-i", "testsrc=d=0.2:s=96x64"])
+        .args([
+            "-pix_fmt",
+            "yuv422p",
+            "-c:v",
+            "huffyuv",
+            "-field_order",
+            "tt",
+        ])
+        .arg(&path)
+        .status();
+    assert!(made.unwrap().success());
     for (is_live, wanted) in [(false, Some(true)), (true, None)] {
         let options = ReadOptions {
             is_live,

@@ -62,8 +62,6 @@ pub struct FfmpegSource {
     stopper: CancelToken,
     /// Of pipes: set whenever a read has to wait for the writer.
     starved: Option<Arc<AtomicBool>>,
-    /// The order of fields that the template names.
-    is_top_field_first: Option<bool>,
     /// Whether the pictures' size and format are each frame's own.
     follows_frames: bool,
     /// Decoded while opening, so that size and format are a real frame's.
@@ -251,7 +249,6 @@ impl FfmpegSource {
             is_strict: options.is_strict,
             stopper,
             starved,
-            is_top_field_first,
             follows_frames: options.is_live,
             first: Some(first),
             next_index: 1,
@@ -296,12 +293,14 @@ impl FrameSource for FfmpegSource {
             .convert(frame, &self.parameters)
             .map_err(|cause| failed(&cause))?;
         let packets = self.reader.take_passthrough();
+        let template = self.info.template.as_ref();
+        let of_stream = template.and_then(|template| template.is_top_field_first);
         Ok(Some(Frame {
             index,
             pts: Pts(pts),
             duration,
             picture,
-            passthrough: passthrough(packets, &self.reader.decoded, self.is_top_field_first),
+            passthrough: passthrough(packets, &self.reader.decoded, of_stream),
         }))
     }
 
