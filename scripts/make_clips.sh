@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes small videos that are awkward to read, one or more for each class of failure: tests/clips.rs says what each is for.
+# Makes small videos that are awkward to read, one or more for each class of failure: tests/program/clips.rs says what each is for.
 # Usage: scripts/make_clips.sh FOLDER
 # Needs ffmpeg and ffprobe. Silent unless it fails; does nothing if FOLDER has been filled by this version of the script.
 set -Eeuo pipefail

@@ -4,7 +4,8 @@
 //! its peers.
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
 
-#[path = "../common/golden_data.rs"]
+#[allow(dead_code, missing_docs, unreachable_pub, reason = "the tests' own")]
+#[path = "../library/golden_data.rs"]
 mod golden_data;
 
 use std::error::Error;

@@ -10,7 +10,9 @@ use gradcam_video::source::SourceInfo;
 #[cfg(not(all(feature = "window", feature = "http")))]
 use gradcam_video::{Error, ErrorKind};
 
-use super::super::console::{Console, say};
+use super::super::console::Console;
+#[cfg(feature = "http")]
+use super::super::console::say;
 use super::args::PreviewArg;
 use super::config::LiveConfig;
 use super::source::display;
