@@ -108,7 +108,7 @@ pub(super) const BATCH_IS_FOR_GPUS: &str =
     "--batch is for GPUs: on the CPU every worker computes its own frame";
 
 /// How and where the network is computed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct NetworkChoice {
     pub(super) precision: Precision,
     pub(super) device: DeviceChoice,

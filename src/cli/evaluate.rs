@@ -13,7 +13,7 @@ use gradcam_video::evaluate::randomisation::{
 use gradcam_video::evaluate::{PictureReport, Report, Settings, Subject, evaluate_picture};
 use gradcam_video::explain::{Explainer, Queries, TargetChoice};
 use gradcam_video::heatmap::Heatmap;
-use gradcam_video::model::{Classifier, ModelInput, TargetLayer, WeightFile, ranked};
+use gradcam_video::model::{Classifier, ModelInput, Precision, TargetLayer, WeightFile, ranked};
 use gradcam_video::pipeline::{CancelToken, Reporter};
 use gradcam_video::preprocess::{Preprocessor, ResizePolicy};
 use gradcam_video::sink::PartialFile;
@@ -22,7 +22,7 @@ use gradcam_video::{Error, ErrorKind};
 
 use super::Outcome;
 use super::args::EvaluateArgs;
-use super::config::{Question, Running, all_cores};
+use super::config::{NetworkChoice, Question, Running, all_cores};
 use super::console::{Console, say};
 use super::evaluation::{Evaluation, ExplainerSettings};
 use super::files::open_boxes;
@@ -250,6 +250,15 @@ fn check_randomised(
             heatmaps,
         })
         .collect();
+    // Random weights make activations grow from block to block, beyond what f16 holds.
+    let precision = match running.network.precision {
+        Precision::F16 => Precision::F32,
+        precision => precision,
+    };
+    let network = NetworkChoice {
+        precision,
+        ..running.network.clone()
+    };
     let randomized = |step: usize| -> gradcam_video::Result<Box<dyn Classifier>> {
         // The last step has everything random.
         let parts: Option<Vec<&str>> =
@@ -259,7 +268,7 @@ fn check_randomised(
             parts.as_ref().is_none_or(|parts| parts.contains(&part))
         };
         let file = weights.randomized(is_random, question.seed);
-        Ok(load_quietly(Arc::new(file), &running.network)?.model)
+        Ok(load_quietly(Arc::new(file), &network)?.model)
     };
     randomisation(
         queries,

@@ -17,6 +17,7 @@ use gradcam_video::{Error, ErrorKind};
 
 use super::Outcome;
 use super::config::{ExplainConfig, Question};
+use super::console::printable;
 use super::interrupt;
 use super::model::{load_model, load_weights, note_batch};
 use super::progress::ProgressView;
@@ -243,8 +244,8 @@ fn print_classes(
         text += &format!(
             "{:4}  {}  {:<24} {:7.4}\n",
             prediction.index,
-            labels.wnid(prediction.index),
-            labels.name(prediction.index),
+            printable(labels.wnid(prediction.index)),
+            printable(labels.name(prediction.index)),
             prediction.probability
         );
     }

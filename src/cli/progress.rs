@@ -23,6 +23,7 @@ pub(super) enum ProgressView {
 pub(super) struct Plain {
     start: Instant,
     last_line: Instant,
+    frames_done: u64,
 }
 
 impl ProgressView {
@@ -41,6 +42,7 @@ impl ProgressView {
             let plain = Plain {
                 start: now,
                 last_line: now,
+                frames_done: 0,
             };
             return Self::Plain(Mutex::new(plain), things);
         }
@@ -110,6 +112,7 @@ impl Reporter for ProgressView {
             }
             Self::Plain(plain, things) => {
                 let mut plain = plain.lock().unwrap_or_else(PoisonError::into_inner);
+                plain.count(progress.frames_done);
                 if let Some(elapsed) = plain.is_due() {
                     say(&plain_line(progress, elapsed, things));
                 }
@@ -135,6 +138,14 @@ impl Reporter for ProgressView {
 }
 
 impl Plain {
+    /// Counts that begin anew are another pass over the video, with a clock of its own.
+    fn count(&mut self, frames_done: u64) {
+        if frames_done < self.frames_done {
+            self.start = Instant::now();
+        }
+        self.frames_done = frames_done;
+    }
+
     /// The time since the start, if a line is due; it counts as printed then.
     fn is_due(&mut self) -> Option<Duration> {
         if self.last_line.elapsed() < PLAIN_INTERVAL {
@@ -167,6 +178,23 @@ fn plain_line(progress: Progress<'_>, elapsed: Duration, things: &str) -> String
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_pass_has_its_own_clock() {
+        let start = Instant::now()
+            .checked_sub(Duration::from_secs(100))
+            .unwrap();
+        let mut plain = Plain {
+            start,
+            last_line: start,
+            frames_done: 0,
+        };
+        plain.count(1);
+        plain.count(50);
+        assert_eq!(plain.start, start);
+        plain.count(1);
+        assert!(plain.start.elapsed() < Duration::from_secs(50));
+    }
 
     #[test]
     fn a_plain_line_says_position_speed_and_class() {

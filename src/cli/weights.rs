@@ -9,7 +9,7 @@ use gradcam_video::{Error, ErrorKind};
 
 use super::Outcome;
 use super::args::{DtypeArg, WeightsArgs, WeightsCommand};
-use super::console::say;
+use super::console::{printable, say};
 use super::model::load_weights;
 
 pub(super) fn run(args: &WeightsArgs) -> anyhow::Result<Outcome> {
@@ -62,7 +62,7 @@ fn describe(weights: &WeightFile) -> gradcam_video::Result<String> {
     for (key, value) in weights.metadata() {
         lines.push(match key.as_str() {
             "labels" | "wnids" => format!("{key}: {} entries", spec.labels.len()),
-            _ => format!("{key}: {value}"),
+            _ => printable(&format!("{key}: {value}")),
         });
     }
     Ok(lines.join("\n") + "\n")

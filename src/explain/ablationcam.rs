@@ -7,12 +7,16 @@ use crate::explain::{Explainer, LayerView, Queries, Request, Target, check_logit
 use crate::heatmap::Heatmap;
 use crate::model::{ModelSpec, TargetLayer};
 
-/// `map = sum_k w_k A_k` with `w_k = (s - s_k) / |s|`: the share of the class's logit `s` that is lost without channel `k`.
+/// Scores nearer to 0 do not make a share any larger.
+const LEAST_SCORE: f64 = 1.0;
+
+/// `map = sum_k w_k A_k` with `w_k = (s - s_k) / max(|s|, 1)`: the share of the class's logit `s` that is lost without channel `k`.
 ///
 /// At the last layer `s - s_k` is exactly `W[c,k] mean(A_k)`. At inner layers the rest of the network runs once per channel that is not
 /// off everywhere.
 ///
-/// The logit's absolute value is our choice: with the signed logit, as in the paper, a negative one would turn the map's sign around.
+/// The logit's absolute value is our choice: with the signed logit, as in the paper, a negative one would turn the map's sign around. So is
+/// the 1: where the logit passes through 0, shares know no bounds, and one frame of a video would set the scale of all around it.
 /// The score is always the logit.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AblationCam;
@@ -42,8 +46,7 @@ impl Explainer for AblationCam {
         } else {
             losses_by_ablation(queries, view, target)?
         };
-        let score = target.value(&view.forward.logits).abs();
-        let scale = score.max(f64::from(f32::EPSILON));
+        let scale = target.value(&view.forward.logits).abs().max(LEAST_SCORE);
         Ok(weighted_sum(view.activations()?, |channel, _| {
             losses[channel] / scale
         }))

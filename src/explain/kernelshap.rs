@@ -1,5 +1,7 @@
 //! Kernel SHAP (Lundberg and Lee, 2017, "A Unified Approach to Interpreting Model Predictions").
 
+use std::iter;
+
 use super::coalitions::{Coalition, chosen_coalitions};
 use super::fill::{Fill, compose};
 use super::least_squares::LeastSquares;
@@ -105,32 +107,37 @@ fn shapley_values(
     empty: f64,
     full: f64,
 ) -> Result<Vec<f64>> {
-    // What is sought is each player's difference from an equal share: those add up to 0, so that the last is minus the sum of the
-    // others, and a penalty on them prefers equal shares.
+    // What is sought is each player's difference from an equal share. They add up to 0, so that the rows may be centred; then a row of
+    // ones holds that sum, against nothing else, and where coalitions leave something open, the shortest solution is the most equal.
     let share = (full - empty) / players as f64;
-    let last = players - 1;
-    let mut rows = Vec::with_capacity(coalitions.len());
-    let mut targets = Vec::with_capacity(coalitions.len());
+    let mut rows = vec![vec![1.0; players]];
+    let mut targets = vec![0.0];
     for (coalition, score) in coalitions.iter().zip(scores) {
         let in_or_out = |player: usize| f64::from(u8::from(coalition.is_in[player]));
         let size: f64 = (0..players).map(in_or_out).sum();
+        let mean = size / players as f64;
         rows.push(
-            (0..last)
-                .map(|player| in_or_out(player) - in_or_out(last))
+            (0..players)
+                .map(|player| in_or_out(player) - mean)
                 .collect(),
         );
         targets.push(score - empty - size * share);
     }
-    let weights: Vec<f64> = coalitions
-        .iter()
-        .map(|coalition| coalition.weight)
+    let total: f64 = coalitions.iter().map(|coalition| coalition.weight).sum();
+    // As much as all coalitions together, so that neither drowns the other in rounding.
+    let sum_weight = if total > 0.0 {
+        total / players as f64
+    } else {
+        1.0
+    };
+    let weights: Vec<f64> = iter::once(sum_weight)
+        .chain(coalitions.iter().map(|coalition| coalition.weight))
         .collect();
     let regression = LeastSquares {
         penalty: 0.0,
         has_intercept: false,
     };
-    let mut differences = regression.coefficients(&rows, &targets, &weights)?;
-    differences.push(-differences.iter().sum::<f64>());
+    let differences = regression.coefficients(&rows, &targets, &weights)?;
     Ok(differences.into_iter().map(|value| share + value).collect())
 }
 
@@ -249,6 +256,28 @@ mod tests {
                 assert_close(&values, &brute_force(12, game), 1.0);
             }
         }
+    }
+
+    /// Of five players only the first is asked about: what is left is nobody's more than anybody else's, the last's included.
+    #[test]
+    fn what_is_left_open_is_shared_equally() {
+        let coalition = |is_in: [bool; 5]| Coalition {
+            is_in: is_in.to_vec(),
+            weight: 1.0,
+        };
+        let pair = [
+            [true, false, false, false, false],
+            [false, true, true, true, true],
+        ];
+        let values = shapley_values(&pair.map(coalition), &[10.0, 0.0], 5, 0.0, 10.0).unwrap();
+        assert_close(&values, &[10.0, 0.0, 0.0, 0.0, 0.0], 1e-6);
+        let pair = [
+            [true, false, false, false, true],
+            [false, true, true, true, false],
+        ];
+        let values = shapley_values(&pair.map(coalition), &[10.0, 1.0], 5, 0.0, 11.0).unwrap();
+        let third = 1.0 / 3.0;
+        assert_close(&values, &[5.0, third, third, third, 5.0], 1e-6);
     }
 
     /// Four superpixels that interact.

@@ -278,6 +278,7 @@ pub fn explain_forward(
     if let Some(other) = request.contrast {
         find(other)?;
     }
+    let candidates = request.candidates(&ranking);
     // At every layer the map would be the same, and the mean of several is no longer signed.
     let layers = match request.layers.as_slice() {
         [first, ..] if explainer.is_model_agnostic() => std::slice::from_ref(first),
@@ -293,7 +294,7 @@ pub fn explain_forward(
     for choice in &request.targets {
         shared.rewind();
         let class = match choice {
-            TargetChoice::Top1 => ranking.first().map_or(0, |prediction| prediction.index),
+            TargetChoice::Top1 => candidates.first().map_or(0, |prediction| prediction.index),
             TargetChoice::Class(index) => *index,
         };
         let target = Target {

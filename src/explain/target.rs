@@ -1,11 +1,13 @@
 //! What is explained: the class, and the score whose gradient is taken.
 
-use crate::model::{TargetLayer, softmax};
+use std::borrow::Cow;
+
+use crate::model::{Prediction, TargetLayer, softmax};
 
 /// Which class a frame is explained for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TargetChoice {
-    /// Each frame's own top class.
+    /// Each frame's own top class; should it be the one that is contrasted with, the next.
     #[default]
     Top1,
     /// One class for all frames, by index.
@@ -132,6 +134,18 @@ impl Request {
             TargetChoice::Class(class) => Some(*class),
         });
         targets.chain(self.contrast).collect()
+    }
+
+    /// What [`TargetChoice::Top1`] takes the first of: of a `ranking` by falling logit, all but the class that is contrasted with.
+    pub fn candidates<'a>(&self, ranking: &'a [Prediction]) -> Cow<'a, [Prediction]> {
+        match self.contrast {
+            None => Cow::Borrowed(ranking),
+            Some(other) => ranking
+                .iter()
+                .filter(|prediction| prediction.index != other)
+                .copied()
+                .collect(),
+        }
     }
 }
 

@@ -57,6 +57,10 @@ impl Labels {
     /// close names are suggested.
     pub fn find(&self, query: &str) -> Result<usize> {
         let invalid = |message: String| Err(Error::new(ErrorKind::InvalidArgument, message));
+        // Files of one's own may have ids or names that are empty.
+        if query.trim().is_empty() {
+            return invalid("no class is named: it is empty".to_owned());
+        }
         if let Ok(index) = query.parse::<usize>() {
             if index < self.len() {
                 return Ok(index);
@@ -137,6 +141,7 @@ mod tests {
         assert!(error("crane").contains("ambiguous: crane (1, n02012849), crane (3, n03126707)"));
         assert!(error("cat").contains("did you mean Egyptian_cat (0, n02124075)?"));
         assert!(error("4").contains("valid are 0 to 3"));
+        assert!(error(" ").contains("no class is named"));
         assert!(error("unicorn").contains("unknown class \"unicorn\""));
     }
 

@@ -249,6 +249,12 @@ impl Forward {
         }
     }
 
+    /// The same pass, if its logits are numbers: see [`checked_logits`].
+    pub(crate) fn checked(mut self) -> Result<Self> {
+        self.logits = checked_logits(self.logits)?;
+        Ok(self)
+    }
+
     /// The same pass, with another way to fetch what stays on the device.
     pub(crate) fn fetched_by(
         mut self,
@@ -340,7 +346,7 @@ pub trait Classifier: Send + Sync {
     /// Runs the network once and keeps the activations of `layers`.
     ///
     /// # Errors
-    /// [`ErrorKind::Compute`](crate::ErrorKind::Compute) if the backend fails or the input has the wrong size.
+    /// [`ErrorKind::Compute`](crate::ErrorKind::Compute) if the backend fails, the input has the wrong size, or a logit is no finite number.
     fn forward(&self, input: &ModelInput, layers: &[TargetLayer]) -> Result<Forward>;
 
     /// [`forward`](Self::forward), knowing that Grad-CAM at the last layer will be asked about `classes`, and about those that turn out most
@@ -373,8 +379,8 @@ pub trait Classifier: Send + Sync {
     /// The logits that the rest of the network makes of these activations of `layer`.
     ///
     /// # Errors
-    /// [`ErrorKind::Compute`](crate::ErrorKind::Compute) if the backend fails, the network has no such layer, or the activations do not have
-    /// its shape.
+    /// [`ErrorKind::Compute`](crate::ErrorKind::Compute) if the backend fails, the network has no such layer, the activations do not have
+    /// its shape, or a logit is no finite number.
     fn head(&self, layer: TargetLayer, activations: &Activations) -> Result<Vec<f32>>;
 
     /// The vector-Jacobian product of the rest of the network: the gradient with respect to the activations of `layer` of
@@ -438,6 +444,21 @@ pub(crate) fn check_activations(
     Err(Error::new(ErrorKind::Compute, message).at_stage(Stage::Model))
 }
 
+/// The logits, if all are numbers. Others come from activations beyond what the precision holds: they have no order, and no map is true.
+///
+/// # Errors
+/// [`ErrorKind::Compute`] if one is NaN or infinite.
+pub(crate) fn checked_logits(logits: Vec<f32>) -> Result<Vec<f32>> {
+    let Some(class) = logits.iter().position(|logit| !logit.is_finite()) else {
+        return Ok(logits);
+    };
+    let message = format!(
+        "the network's score of class {class} is {}: its activations overflow",
+        logits[class]
+    );
+    Err(Error::new(ErrorKind::Compute, message).at_stage(Stage::Model))
+}
+
 /// Softmax in f64, so that probabilities near 0 and 1 keep their distance.
 pub fn softmax(logits: &[f32]) -> Vec<f64> {
     let maximum = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -487,6 +508,16 @@ mod tests {
         let probabilities = softmax(&[1000.0, 999.0, -1000.0]);
         assert!((probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-12);
         assert!((probabilities[0] - 1.0 / (1.0 + (-1.0f64).exp())).abs() < 1e-12);
+    }
+
+    #[test]
+    fn logits_that_are_no_numbers_are_an_error() {
+        assert_eq!(checked_logits(vec![1.0, -2.0]).unwrap(), [1.0, -2.0]);
+        for bad in [f32::NAN, f32::INFINITY] {
+            let error = checked_logits(vec![1.0, bad]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Compute);
+            assert!(error.one_line().contains("class 1"), "{}", error.one_line());
+        }
     }
 
     #[test]

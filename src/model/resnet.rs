@@ -13,7 +13,7 @@ use crate::model::spec::{BASE_CHANNELS, ModelSpec, TargetLayer};
 use crate::model::weights::WeightFile;
 use crate::model::{
     Activations, Backend, Classifier, Forward, FullyConnected, ModelInput, Precision,
-    check_activations, check_input,
+    check_activations, check_input, checked_logits,
 };
 
 /// A convolution and the batch normalisation behind it.
@@ -227,8 +227,10 @@ impl Classifier for ResNet {
 
     fn forward(&self, input: &ModelInput, layers: &[TargetLayer]) -> Result<Forward> {
         check_input(&self.spec, input)?;
-        self.run(input, layers)
-            .map_err(|error| compute_error("cannot run the network", error))
+        let forward = self
+            .run(input, layers)
+            .map_err(|error| compute_error("cannot run the network", error))?;
+        forward.checked()
     }
 
     fn head(&self, layer: TargetLayer, activations: &Activations) -> Result<Vec<f32>> {
@@ -236,7 +238,9 @@ impl Classifier for ResNet {
         let logits = self
             .to_tensor(activations)
             .and_then(|output| self.run_from(layer, &output)?.flatten_all()?.to_vec1());
-        logits.map_err(|error| compute_error("cannot run the network's head", error))
+        checked_logits(
+            logits.map_err(|error| compute_error("cannot run the network's head", error))?,
+        )
     }
 
     fn backpropagate(

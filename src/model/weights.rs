@@ -195,7 +195,7 @@ impl WeightFile {
     /// The values, row-major, of a required tensor of exactly this shape (`[out, in, height, width]` for convolutions).
     ///
     /// # Errors
-    /// [`ErrorKind::Weights`] if it is missing or has another shape.
+    /// [`ErrorKind::Weights`] if it is missing, has another shape, or holds what is no finite number.
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let entry = self
             .tensors
@@ -208,7 +208,12 @@ impl WeightFile {
             )));
         }
         let bytes = self.bytes.get(entry.bytes.clone()).unwrap_or_default();
-        Ok(widen(entry.dtype, bytes))
+        let values = widen(entry.dtype, bytes);
+        // Not left to the results: ReLU makes 0 of NaN, and nobody would notice.
+        match values.iter().find(|value| !value.is_finite()) {
+            Some(value) => Err(self.error(format!("tensor {name} holds {value}"))),
+            None => Ok(values),
+        }
     }
 
     /// The batch normalisation `norm` behind the convolution `conv` (tensor name prefixes; the convolution may have a bias `b`).
@@ -324,6 +329,10 @@ mod tests {
         let integers = WeightFile::from_bytes(tiny_file("I32", &[0; 8]), "w.st").unwrap_err();
         let file = WeightFile::from_bytes(good, "w.st").unwrap();
         let shape = file.tensor("w", &[3]).unwrap_err();
+        let nan = [1.0f32.to_le_bytes(), f32::NAN.to_le_bytes()].concat();
+        let nan = WeightFile::from_bytes(tiny_file("F32", &nan), "w.st").unwrap();
+        let infinity = [f16::NEG_INFINITY.to_le_bytes(), [0; 2]].concat();
+        let infinity = WeightFile::from_bytes(tiny_file("F16", &infinity), "w.st").unwrap();
         let absent = file.tensor("v", &[3]).unwrap_err();
         for (error, what) in [
             (truncated, "truncated"),
@@ -331,6 +340,11 @@ mod tests {
             (integers, "type I32"),
             (shape, "shape [2], expected [3]"),
             (absent, "tensor v is missing"),
+            (nan.tensor("w", &[2]).unwrap_err(), "tensor w holds NaN"),
+            (
+                infinity.tensor("w", &[2]).unwrap_err(),
+                "tensor w holds -inf",
+            ),
         ] {
             let line = error.one_line();
             assert!(

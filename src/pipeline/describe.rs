@@ -68,7 +68,8 @@ impl Describer<'_> {
                 prob: top.probability,
             })
             .collect();
-        let own = explanation.ranking.first().map(|top| top.index);
+        let candidates = self.explaining.request.candidates(&explanation.ranking);
+        let own = candidates.first().map(|top| top.index);
         let maps = explanation
             .maps
             .iter()

@@ -158,7 +158,8 @@ impl Chooser<'_> {
             pass,
         } = *made;
         let explaining = self.asked.explaining;
-        let class = self.hold.choose(&explanation.ranking, is_cut);
+        let candidates = explaining.request.candidates(&explanation.ranking);
+        let class = self.hold.choose(&candidates, is_cut);
         for (index, choice) in explaining.request.targets.iter().enumerate() {
             let is_other = explanation.maps[index].target.class != class;
             if let (TargetChoice::Top1, true, Some((input, forward))) = (choice, is_other, &pass) {

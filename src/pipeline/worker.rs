@@ -122,7 +122,7 @@ impl Worker<'_> {
                 asked.explain(*explainer, &input, &forward, request)
             })
             .map_err(|error| error.at_stage(Stage::Explain))?;
-        let is_close = Hold::new(*hold).is_close(&explanation.ranking);
+        let is_close = Hold::new(*hold).is_close(&request.candidates(&explanation.ranking));
         let pass = is_close.then_some((input, forward));
         Ok((thumbnail, Made { explanation, pass }))
     }

@@ -48,6 +48,9 @@ impl PartialFile {
                 format!("cannot write {name}: {cause}"),
             ))
         };
+        if final_path.as_os_str() == "-" {
+            return refuse("only OUTPUT can be standard output; a file of this name is ./-");
+        }
         if input.is_some_and(|input| is_same_file(input, final_path)) {
             return refuse("it is the input");
         }
@@ -184,6 +187,7 @@ mod tests {
                 .one_line()
         };
         assert!(error(&path, false, None).ends_with("use -y to overwrite it"));
+        assert!(error(Path::new("-"), true, None).contains("only OUTPUT can be standard output"));
         assert!(error(&link, true, Some(&path)).ends_with("it is the input"));
         assert!(error(folder.path(), true, None).ends_with("it is a folder"));
         assert!(error(Path::new("/dev/null"), true, None).ends_with("it is no regular file"));

@@ -25,7 +25,7 @@ pub(super) use self::args::AuditArgs;
 use self::args::{AuditCommand, FormatArg, MergeArgs, ResultArgs, RunArgs};
 use super::Outcome;
 use super::config::{NetworkChoice, Question, Running, all_cores};
-use super::console::{Console, say};
+use super::console::{Console, printable, say};
 use super::files::open_boxes;
 use super::interrupt;
 use super::model::{load_model, load_weights, note_batch};
@@ -237,7 +237,7 @@ fn tell(
     results: &ResultArgs,
 ) -> anyhow::Result<Outcome> {
     for notice in &report.notices {
-        console.note(&printable(notice));
+        console.note(notice);
     }
     print_report(out, results, Some(report))?;
     console.info(&format!("wrote {}", out.join("report.html").display()));
@@ -297,18 +297,6 @@ fn summary(report: &Report) -> String {
         text += &format!("{}\n", printable(line));
     }
     text
-}
-
-/// Names of files may hold what a terminal obeys.
-fn printable(text: &str) -> String {
-    let shown = |letter: char| {
-        if letter.is_control() {
-            char::REPLACEMENT_CHARACTER
-        } else {
-            letter
-        }
-    };
-    text.chars().map(shown).collect()
 }
 
 fn outcome(manifest: &Manifest, results: &ResultArgs) -> Outcome {

@@ -58,7 +58,7 @@ pub(in crate::model) use transfer::{Download, Transfer};
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::model::{
     Activations, Backend, Classifier, Forward, FullyConnected, ModelInput, ModelSpec, TargetLayer,
-    WeightFile, check_activations, check_input,
+    WeightFile, check_activations, check_input, checked_logits,
 };
 
 /// How many pictures make a batch.
@@ -283,7 +283,10 @@ impl<P: Clone + Send + 'static> Classifier for Batched<P> {
             layers: layers.to_vec(),
             classes: classes.iter().filter(is_known).copied().collect(),
         };
-        let forward = self.pressure.retry(|| self.passes.ask(question()))?;
+        let forward = self
+            .pressure
+            .retry(|| self.passes.ask(question()))?
+            .checked()?;
         Ok(forward.fetched_by(|fetch| {
             let pressure = self.pressure.clone();
             Box::new(RetryingFetch { fetch, pressure })
@@ -292,7 +295,7 @@ impl<P: Clone + Send + 'static> Classifier for Batched<P> {
 
     fn head(&self, layer: TargetLayer, activations: &Activations) -> Result<Vec<f32>> {
         check_activations(&self.facts.spec, layer, activations)?;
-        self.ask_head(|| HeadQuestion::logits(layer, activations))
+        checked_logits(self.ask_head(|| HeadQuestion::logits(layer, activations))?)
     }
 
     fn backpropagate(

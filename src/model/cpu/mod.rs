@@ -45,7 +45,7 @@ use crate::model::spec::{ModelSpec, TargetLayer};
 use crate::model::weights::WeightFile;
 use crate::model::{
     Activations, Backend, Classifier, Forward, FullyConnected, ModelInput, Precision,
-    check_activations, check_input,
+    check_activations, check_input, checked_logits,
 };
 use gradient::Backward;
 use kernels::{Element, page_out};
@@ -154,14 +154,14 @@ impl<E: Element> Classifier for Executor<E> {
         let activations = activations.ok_or_else(|| error("unknown target layer"))?;
         Ok(Forward {
             masks: pass.masks,
-            ..Forward::new(layers.to_vec(), activations, pass.logits)
+            ..Forward::new(layers.to_vec(), activations, checked_logits(pass.logits)?)
         })
     }
 
     fn head(&self, layer: TargetLayer, activations: &Activations) -> Result<Vec<f32>> {
         check_activations(&self.spec, layer, activations)?;
         let head = &self.fully_connected;
-        Ok(self.workspaces.with(
+        checked_logits(self.workspaces.with(
             || Workspace::new(self.spec.input_size),
             |workspace| {
                 self.network

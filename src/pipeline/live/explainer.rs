@@ -119,7 +119,9 @@ impl LiveWorker<'_> {
         let is_new = keeping.question != task.question.number;
         keeping.question = task.question.number;
         let ranking = ranked(&forward.logits);
-        let class = keeping.hold.choose(&ranking, is_cut || is_new);
+        let class = keeping
+            .hold
+            .choose(&request.candidates(&ranking), is_cut || is_new);
         for target in &mut request.targets {
             if *target == TargetChoice::Top1 {
                 *target = TargetChoice::Class(class);

@@ -232,6 +232,7 @@ impl Settings {
     }
 
     fn next_class(&self, ranking: &[Prediction]) -> TargetChoice {
+        let ranking = self.question.request.candidates(ranking);
         let listed = &ranking[..ranking.len().min(self.top_k.max(1))];
         let place = match self.question.request.targets.first() {
             Some(TargetChoice::Class(class)) => listed.iter().position(|top| top.index == *class),
