@@ -35,7 +35,7 @@ check_unsafe_rooms() {
 
 run_tests() {
     if cargo nextest --version >/dev/null 2>&1; then
-        cargo nextest run --locked --lib --bins --tests
+        cargo nextest run --locked --lib --bins --tests --test-threads "$(($(nproc) + 1))"
     else
         cargo test --locked --lib --bins --tests
     fi
