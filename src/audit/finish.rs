@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::findings_file;
 use super::folder::{FINDINGS, RECORDS, REPORT, ReportFolder};
@@ -44,11 +44,10 @@ pub struct Outcome {
 pub(super) fn finish(
     audit: &Audit<'_>,
     folder: &ReportFolder,
-    segments: &[PathBuf],
+    mut rows: Rows,
     passed_over: u64,
     cancel: &CancelToken,
 ) -> Result<Outcome> {
-    let mut rows = Rows::open(segments)?;
     let mut manifest = Manifest {
         version: audit.settings.version.clone(),
         arguments: audit.arguments.clone(),
