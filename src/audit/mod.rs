@@ -25,6 +25,7 @@ pub mod labels;
 mod manifest;
 pub mod measure;
 mod merge;
+mod originals;
 mod reading;
 pub mod record;
 pub mod report;

@@ -161,7 +161,8 @@ impl Content<'_> {
         let record = record_of(self.rows, found)?;
         let item = self.rows.item(found.item)?;
         let described = self.words.describe(found, record.as_ref(), &item);
-        let others = related(self.words.review, found, MOST_RELATED);
+        let mut others = related(self.words.review, found);
+        others.truncate(MOST_RELATED);
         let label = record.as_ref().map_or(item.label, |record| record.label);
         let record = record.as_ref();
         Ok(Finding {
