@@ -96,6 +96,11 @@ impl Content<'_> {
         let videos = self.videos()?;
         let clustered = self.clustered()?;
         let statistics = &review.statistics;
+        let lengths = review
+            .videos
+            .iter()
+            .map(|item| self.rows.rows_of(*item).len());
+        let longest_video = lengths.max().unwrap_or(0);
         Ok(ReportData {
             title: format!("Audit of {dataset}"),
             dataset,
@@ -103,7 +108,7 @@ impl Content<'_> {
             settings: shown_settings(settings, review),
             counts: shown_counts(review),
             notices,
-            kinds: shown_kinds(review),
+            kinds: shown_kinds(review, longest_video),
             classes: class_counts(statistics, self.words.labels),
             confidence: confidence_bins(statistics),
             accuracy: (statistics.labelled > 0).then(|| Accuracy {

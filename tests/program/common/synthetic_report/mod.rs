@@ -160,6 +160,11 @@ pub fn unlabelled() -> ReportData {
             .filter(|finding| finding.kind == kind.name)
             .count() as u64;
         kind.count = kind.shown;
+        kind.lacking = match kind.name.as_str() {
+            "label_disagrees" => Some("no labels".to_owned()),
+            "unstable_label" | "frozen_frames" => Some("no videos".to_owned()),
+            _ => None,
+        };
     }
     data.counts = Counts {
         videos: 0,
