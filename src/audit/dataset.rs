@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
@@ -72,15 +73,17 @@ pub fn walk(root: &Path, except: Option<&Path>) -> impl Iterator<Item = Found> {
             entry.depth() == 0
                 || !(is_hidden(entry) || is_report(entry) || is_folder(entry, except.as_deref()))
         });
+    let mut places = Places::default();
     entries.filter_map(move |entry| match entry {
-        Ok(entry) if entry.file_type().is_dir() => None,
+        Ok(entry) if entry.file_type().is_dir() => {
+            places.enter(entry.path(), entry.depth());
+            None
+        }
         Ok(entry) => Some(classify(&base, entry)),
         // Links are followed before they can be left out.
         Err(error) if error.depth() > 0 && error.path().is_some_and(has_hidden_name) => None,
         Err(error) => {
-            let name = error
-                .path()
-                .map_or_else(|| ".".to_owned(), |path| name_below(&base, path));
+            let name = places.name_fault(&base, error.path(), error.depth())?;
             let cause = match (error.loop_ancestor(), error.io_error()) {
                 (Some(_), _) => "a link that leads back to a folder around it".to_owned(),
                 (None, Some(cause)) => cause.to_string(),
@@ -89,6 +92,31 @@ pub fn walk(root: &Path, except: Option<&Path>) -> impl Iterator<Item = Found> {
             Some(Found::Fault(name, cause))
         }
     })
+}
+
+/// Where a walk is, and what it could not read.
+#[derive(Debug, Default)]
+struct Places {
+    /// The folders around what comes next, the outermost first.
+    folders: Vec<PathBuf>,
+    /// Names of faults so far.
+    faults: HashSet<String>,
+}
+
+impl Places {
+    fn enter(&mut self, folder: &Path, depth: usize) {
+        self.folders.truncate(depth);
+        self.folders.push(folder.to_owned());
+    }
+
+    /// The name of what could not be read, by its path or else, as of a folder that breaks off, by the folder around it; none if there was a
+    /// fault of this name, as names are to be unique.
+    fn name_fault(&mut self, base: &Path, path: Option<&Path>, depth: usize) -> Option<String> {
+        let around = || self.folders.get(depth.checked_sub(1)?);
+        let path = path.or_else(|| around().map(PathBuf::as_path));
+        let name = path.map_or_else(|| ".".to_owned(), |path| name_below(base, path));
+        self.faults.insert(name.clone()).then_some(name)
+    }
 }
 
 /// The folder that the names of a dataset's files are relative to: the dataset, or where it lies if it is a single file.
@@ -255,6 +283,29 @@ mod tests {
         files.sort_by(|a, b| compare_names(a, b));
         assert_eq!(files, walked);
         assert_eq!(names(&root.join("a/x.JPEG"), None), ["x.JPEG"]);
+    }
+
+    #[test]
+    fn places_that_cannot_be_read_have_names_and_no_two_the_same() {
+        let root = Path::new("/data");
+        let mut places = Places::default();
+        for (folder, depth) in [("/data", 0), ("/data/a", 1), ("/data/a/b", 2)] {
+            places.enter(Path::new(folder), depth);
+        }
+        let mut name = |path: Option<&str>, depth| {
+            let path = path.map(Path::new);
+            places.name_fault(root, path, depth)
+        };
+        // What a folder holds is one deeper than the folder.
+        assert_eq!(name(None, 3).as_deref(), Some("a/b"));
+        assert_eq!(name(None, 2).as_deref(), Some("a"));
+        assert_eq!(name(None, 2), None);
+        assert_eq!(name(Some("/data/a/c"), 2).as_deref(), Some("a/c"));
+        assert_eq!(name(None, 1).as_deref(), Some("."));
+        assert_eq!(name(None, 0), None);
+        places.enter(Path::new("/data/d"), 1);
+        let next = places.name_fault(root, None, 2);
+        assert_eq!(next.as_deref(), Some("d"));
     }
 
     #[test]

@@ -58,6 +58,8 @@ struct Entry<'a> {
     message: String,
     values: BTreeMap<String, Option<f64>>,
     picture: Option<&'a str>,
+    /// How many others it is about; the first of them are named.
+    related_count: usize,
     related: Vec<RelatedEntry>,
 }
 
@@ -145,9 +147,10 @@ fn entry(rows: &mut Rows, words: Words<'_>, found: &Found, rank: u64) -> Result<
     let record = record_of(rows, found)?;
     let item = rows.item(found.item)?;
     let described = words.describe(found, record.as_ref(), &item);
+    let related = related(words.review, found);
     let mut others = Vec::new();
-    for row in related(words.review, found, MOST_RELATED) {
-        let other = rows.record(row)?;
+    for row in related.iter().take(MOST_RELATED) {
+        let other = rows.record(*row)?;
         others.push(RelatedEntry {
             path: other.path,
             frame: other.frame,
@@ -175,6 +178,7 @@ fn entry(rows: &mut Rows, words: Words<'_>, found: &Found, rank: u64) -> Result<
         message: described.message,
         values: described.values.into_iter().map(named).collect(),
         picture: record.as_ref().map(|record| record.thumb.as_str()),
+        related_count: related.len(),
         related: others,
     })
 }

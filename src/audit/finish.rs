@@ -2,8 +2,9 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::dataset::path_of;
 use super::findings_file;
 use super::folder::{FINDINGS, RECORDS, REPORT, ReportFolder};
 use super::kinds::Severity;
@@ -44,11 +45,10 @@ pub struct Outcome {
 pub(super) fn finish(
     audit: &Audit<'_>,
     folder: &ReportFolder,
-    segments: &[PathBuf],
+    mut rows: Rows,
     passed_over: u64,
     cancel: &CancelToken,
 ) -> Result<Outcome> {
-    let mut rows = Rows::open(segments)?;
     let mut manifest = Manifest {
         version: audit.settings.version.clone(),
         arguments: audit.arguments.clone(),
@@ -91,6 +91,13 @@ pub(super) fn finish(
         table.finish()
     })?;
     let mut notices = label_notices(audit, &mut rows)?;
+    if let Some(boxes) = &audit.settings.boxes {
+        notices.extend(box_notice(
+            boxes,
+            review.counts.images,
+            review.statistics.boxed,
+        ));
+    }
     match passed_over {
         0 => {}
         1 => notices.push("1 file that is neither image nor video was passed over".to_owned()),
@@ -175,6 +182,23 @@ fn label_notices(audit: &Audit<'_>, rows: &mut Rows) -> Result<Vec<String>> {
     Ok(labels.notices())
 }
 
+/// Names that do not match are no error: pictures may have no boxes.
+fn box_notice(boxes: &str, images: u64, boxed: u64) -> Option<String> {
+    let without = images - boxed;
+    let hint = match boxed {
+        0 => ": does it name other files?",
+        _ => "",
+    };
+    let boxes = path_of(boxes);
+    let said = || {
+        format!(
+            "{without} of {images} images without a box in {}{hint}",
+            boxes.display()
+        )
+    };
+    (without > 0).then(said)
+}
+
 fn worst(rows: &mut Rows, words: Words<'_>) -> Result<Vec<String>> {
     let errors = words
         .review
@@ -193,4 +217,19 @@ fn worst(rows: &mut Rows, words: Words<'_>) -> Result<Vec<String>> {
         });
     }
     Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_without_boxes_are_told() {
+        assert_eq!(box_notice("b.csv", 3, 3), None);
+        let said = box_notice("b.csv", 3, 2).unwrap();
+        assert_eq!(said, "1 of 3 images without a box in b.csv");
+        let said = box_notice("b.csv", 3, 0).unwrap();
+        assert!(said.ends_with("does it name other files?"), "{said}");
+        assert_eq!(box_notice("b.csv", 0, 0), None);
+    }
 }

@@ -51,8 +51,8 @@ pub(super) struct ClaimedFolder {
 }
 
 impl ClaimedFolder {
-    /// Makes the folder, or takes one that is empty or holds a report, if that may be overwritten.
-    pub(super) fn claim(path: &Path, overwrite: bool) -> Result<Self> {
+    /// Makes the folder, or takes one that is empty or holds a report, if that may be overwritten; else `advice` says what to do.
+    pub(super) fn claim(path: &Path, overwrite: bool, advice: &str) -> Result<Self> {
         let failed = |error: io::Error| cannot_write(path, error);
         fs::create_dir_all(path).map_err(failed)?;
         // Before anything is looked at: another run may be at it.
@@ -64,7 +64,7 @@ impl ClaimedFolder {
             return Err(failed(io::Error::other(cause)));
         }
         if is_full && !overwrite {
-            let cause = "it holds a report already, use -y to overwrite it, or --resume to go on with an audit";
+            let cause = format!("it holds a report already, {advice}");
             return Err(failed(io::Error::other(cause)));
         }
         Ok(Self {
@@ -296,7 +296,7 @@ pub(super) mod tests {
     }
 
     fn create(path: &Path, overwrite: bool) -> Result<ReportFolder> {
-        ClaimedFolder::claim(path, overwrite)?.begin(&begun())
+        ClaimedFolder::claim(path, overwrite, "use -y")?.begin(&begun())
     }
 
     fn line<T: std::fmt::Debug>(result: Result<T>) -> String {
@@ -311,7 +311,7 @@ pub(super) mod tests {
         fs::write(folder.path().join("mine.txt"), "keep").unwrap();
         assert!(line(create(&path, true)).ends_with("another run is writing it"));
         drop(folder);
-        assert!(line(create(&path, false)).contains("use -y to overwrite it, or --resume"));
+        assert!(line(create(&path, false)).ends_with("a report already, use -y"));
         create(&path, true).unwrap();
         let webapp = parent.path().join("webapp");
         fs::create_dir_all(webapp.join(THUMBS)).unwrap();
@@ -436,7 +436,7 @@ pub(super) mod tests {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("report");
         old_report(&path, true, false);
-        drop(ClaimedFolder::claim(&path, true).unwrap());
+        drop(ClaimedFolder::claim(&path, true, "").unwrap());
         assert!(path.join(MANIFEST).exists() && path.join("thumbs/00/a.jpg").exists());
         assert!(!path.join(JOURNAL).exists());
     }

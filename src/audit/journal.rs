@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -110,11 +110,11 @@ pub(super) struct Finished {
 }
 
 impl Finished {
-    /// Reads the segments in `folder` and cuts off what was not finished.
+    /// Reads the segments in `folder` and cuts off what was not finished; those in which nothing was are removed.
     pub(super) fn recover(folder: &Path) -> Result<Self> {
         let mut finished = Self::default();
         for path in segments(folder)? {
-            let mut reader = SegmentReader::open(&path)?;
+            let mut reader = SegmentReader::new(&path);
             let mut whole = 0;
             while let Some(found) = reader.skip()? {
                 if let Skipped::Item(item) = found {
@@ -123,7 +123,11 @@ impl Finished {
                 }
             }
             let cut = || -> std::io::Result<()> {
-                OpenOptions::new().write(true).open(&path)?.set_len(whole)
+                match whole {
+                    // Else there would be one more with every run that ends early.
+                    0 => fs::remove_file(&path),
+                    _ => OpenOptions::new().write(true).open(&path)?.set_len(whole),
+                }
             };
             cut().map_err(|error| cannot_write(&path, error))?;
         }
@@ -149,7 +153,8 @@ pub(super) enum Skipped {
 
 /// Reads a segment.
 pub(super) struct SegmentReader {
-    input: BufReader<File>,
+    /// None while it is closed.
+    input: Option<BufReader<File>>,
     path: PathBuf,
     /// Where the next line begins.
     pub(super) offset: u64,
@@ -157,21 +162,40 @@ pub(super) struct SegmentReader {
 }
 
 impl SegmentReader {
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|error| cannot_read(path, error))?;
-        Ok(Self {
-            input: BufReader::new(file),
+    /// It is opened when it is read.
+    pub(super) fn new(path: &Path) -> Self {
+        Self {
+            input: None,
             path: path.to_owned(),
             offset: 0,
             line: Vec::new(),
-        })
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.input.is_some()
+    }
+
+    /// Closes the file until it is read again.
+    pub(super) fn close(&mut self) {
+        self.input = None;
     }
 
     /// Reads a whole line; false at the end, and where a line breaks off.
     fn next_line(&mut self) -> Result<bool> {
         self.line.clear();
-        let read = self.input.read_until(b'\n', &mut self.line);
-        let count = read.map_err(|error| cannot_read(&self.path, error))?;
+        let mut read = || {
+            let input = match &mut self.input {
+                Some(input) => input,
+                none => {
+                    let mut file = File::open(&self.path)?;
+                    file.seek(SeekFrom::Start(self.offset))?;
+                    none.insert(BufReader::new(file))
+                }
+            };
+            input.read_until(b'\n', &mut self.line)
+        };
+        let count = read().map_err(|error| cannot_read(&self.path, error))?;
         let is_whole = self.line.last() == Some(&b'\n');
         if is_whole {
             self.offset += count as u64;
@@ -218,9 +242,9 @@ impl SegmentReader {
     fn go_to(&mut self, offset: u64) -> Result<()> {
         let distance = offset as i64 - self.offset as i64;
         // What is buffered stays of use if the way is short.
-        let moved = match distance {
-            0 => Ok(()),
-            _ => self.input.seek_relative(distance),
+        let moved = match &mut self.input {
+            Some(input) if distance != 0 => input.seek_relative(distance),
+            _ => Ok(()),
         };
         moved.map_err(|error| cannot_read(&self.path, error))?;
         self.offset = offset;
@@ -284,7 +308,7 @@ mod tests {
                 [has_first, has_both, false],
                 "{length}"
             );
-            let kept = fs::metadata(&path).unwrap().len();
+            let kept = fs::metadata(&path).map_or(0, |kept| kept.len());
             let expected = if has_both {
                 whole.len() as u64
             } else if has_first {
@@ -293,6 +317,7 @@ mod tests {
                 0
             };
             assert_eq!(kept, expected, "the rest of {length} bytes is cut off");
+            assert_eq!(path.exists(), has_first, "what is empty is removed");
         }
     }
 
@@ -318,7 +343,7 @@ mod tests {
         record.heatmap.values[1] = -1e-20;
         journal.record(&record).unwrap();
         append(&mut journal, "b.jpg", 0);
-        let mut reader = SegmentReader::open(&folder.path().join("0001.jsonl")).unwrap();
+        let mut reader = SegmentReader::new(&folder.path().join("0001.jsonl"));
         let read = reader.record_at(0).unwrap();
         assert!(read.heatmap.values[0].is_nan());
         assert_eq!(read.heatmap.values[1..], record.heatmap.values[1..]);

@@ -12,6 +12,7 @@ use super::finish::{Outcome, finish};
 use super::folder::{Begun, ClaimedFolder, difference, journal_of, read_begun};
 use super::journal::segments;
 use super::manifest::Manifest;
+use super::rows::Rows;
 use super::settings::{AuditSettings, content_sha256};
 use super::thumb::THUMBS;
 use crate::error::{Error, ErrorKind, Result};
@@ -113,7 +114,7 @@ pub fn merge(
         settings,
         shard: None,
     };
-    let folder = ClaimedFolder::claim(&audit.report, overwrite)?.begin(&begun)?;
+    let claimed = ClaimedFolder::claim(&audit.report, overwrite, "use -y to overwrite it")?;
     let mut parts = Vec::new();
     let mut passed_over = 0;
     for shard in shards {
@@ -121,9 +122,14 @@ pub fn merge(
         passed_over = Manifest::read(shard)?
             .map_or(0, |manifest| manifest.passed_over)
             .max(passed_over);
+    }
+    let rows = Rows::open(&parts)?;
+    // Only now that there is something to put together, an older report is lost.
+    let folder = claimed.begin(&begun)?;
+    for shard in shards {
         take_thumbs(shard, folder.path(), cancel)?;
     }
-    finish(audit, &folder, &parts, passed_over, cancel)
+    finish(audit, &folder, rows, passed_over, cancel)
 }
 
 /// The report would tell of other labels than those that its records have.

@@ -25,6 +25,7 @@ pub mod labels;
 mod manifest;
 pub mod measure;
 mod merge;
+mod originals;
 mod reading;
 pub mod record;
 pub mod report;
@@ -74,9 +75,13 @@ use folder::{Begun, ClaimedFolder, ReportFolder};
 use journal::{Finished, Journal, segments};
 use labels::DatasetLabels;
 use reading::Reading;
+use rows::Rows;
 
 /// Perceptual hashes that differ in at most so many bits are of near duplicates.
 const MOST_HASH_BITS: u32 = 6;
+
+/// What to do with a folder that holds a report.
+const ADVICE: &str = "use -y to overwrite it, or --resume to go on with an audit";
 
 /// An audit to be run.
 pub struct Audit<'a> {
@@ -149,11 +154,11 @@ impl Audit<'_> {
                 (Folder::Begun(folder), finished)
             }
             Start::New { overwrite: true } => {
-                let folder = ClaimedFolder::claim(&self.report, true)?;
+                let folder = ClaimedFolder::claim(&self.report, true, ADVICE)?;
                 (Folder::Claimed(folder), Finished::default())
             }
             Start::New { overwrite: false } | Start::Resume => {
-                let folder = ClaimedFolder::claim(&self.report, false)?;
+                let folder = ClaimedFolder::claim(&self.report, false, ADVICE)?;
                 (Folder::Claimed(folder), Finished::default())
             }
         };
@@ -205,8 +210,8 @@ impl Audit<'_> {
         if cancel.is_cancelled() {
             return Ok(End::Stopped(done));
         }
-        let segments = segments(&folder.journal())?;
-        let outcome = finish(self, &folder, &segments, extent.passed_over, cancel);
+        let rows = Rows::open(&segments(&folder.journal())?)?;
+        let outcome = finish(self, &folder, rows, extent.passed_over, cancel);
         match outcome {
             Ok(outcome) => Ok(End::Finished(Box::new(outcome))),
             Err(error) if error.kind() == ErrorKind::Cancelled => Ok(End::Stopped(done)),

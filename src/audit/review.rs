@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::clusters::ClusteredMaps;
 use super::duplicates::Groups;
 use super::kinds::{FindingKind, Severity};
+use super::originals::originals;
 use super::record::{AuditItem, AuditRecord};
 use super::rows::Rows;
 use super::rules::{Verdict, judge};
@@ -72,7 +73,7 @@ impl Counts {
 }
 
 /// All that an audit found.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Review {
     pub(super) statistics: Statistics,
     pub(super) counts: Counts,
@@ -137,6 +138,7 @@ impl Review {
         trying: &Trying<'_>,
     ) -> Result<()> {
         let marks = self.marks();
+        let originals = originals(&self.groups, rows);
         for item_number in 0..rows.item_count() {
             trying.check()?;
             let item = rows.item(item_number)?;
@@ -151,7 +153,10 @@ impl Review {
                 flags.sort_unstable();
                 flags.dedup();
                 let names: Vec<&str> = flags.into_iter().map(FindingKind::name).collect();
-                table.write(&record, &names, item.fault.as_deref())?;
+                let original = originals.get(&row).map(|first| rows.item_of(*first));
+                let original = original.map(|item| rows.item(item)).transpose()?;
+                let original = original.as_ref().map(|item| item.path.as_str());
+                table.write(&record, original, &names, item.fault.as_deref())?;
                 self.found.extend(verdicts.into_iter().map(|verdict| Found {
                     verdict,
                     item: item_number,
@@ -315,8 +320,8 @@ fn of_clusters<'a>(
         })
 }
 
-/// The records of a finding besides the one that stands for it, at most so many.
-pub(super) fn related(review: &Review, found: &Found, most: usize) -> Vec<usize> {
+/// The records of a finding besides the one that stands for it.
+pub(super) fn related(review: &Review, found: &Found) -> Vec<usize> {
     let all: Vec<usize> = match found.detail {
         Detail::Exact(group) => review.groups.exact[group]
             .iter()
@@ -333,7 +338,6 @@ pub(super) fn related(review: &Review, found: &Found, most: usize) -> Vec<usize>
     };
     all.into_iter()
         .filter(|row| Some(*row) != found.row)
-        .take(most)
         .collect()
 }
 

@@ -3,7 +3,7 @@
 //! Records stay on disk: what is kept in memory is 8 bytes per record and 24 per file.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -11,6 +11,9 @@ use super::dataset::compare_names;
 use super::journal::{SegmentReader, Skipped};
 use super::record::{AuditItem, AuditRecord};
 use crate::error::{Error, ErrorKind, Result};
+
+/// Segments whose files are open at once: a process may often have no more than 256 open.
+const MOST_OPEN: usize = 128;
 
 /// Where a line is: 16 bits for the segment, 48 for the offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +47,8 @@ struct ItemPlace {
 #[derive(Debug)]
 pub(super) struct Rows {
     readers: Vec<SegmentReader>,
+    /// Those that are open, in the order in which they were opened.
+    open: VecDeque<usize>,
     rows: Vec<Place>,
     items: Vec<ItemPlace>,
 }
@@ -105,15 +110,17 @@ impl Rows {
     /// [`ErrorKind::Input`] if one cannot be read or a file is in two of them.
     pub(super) fn open(segments: &[PathBuf]) -> Result<Self> {
         let mut rows = Self {
-            readers: Vec::new(),
+            readers: segments
+                .iter()
+                .map(|path| SegmentReader::new(path))
+                .collect(),
+            open: VecDeque::new(),
             rows: Vec::new(),
             items: Vec::new(),
         };
         let mut heap = BinaryHeap::new();
-        for (number, path) in segments.iter().enumerate() {
-            let mut reader = SegmentReader::open(path)?;
-            heap.extend(Next::read(&mut reader, number)?.map(Reverse));
-            rows.readers.push(reader);
+        for number in 0..segments.len() {
+            heap.extend(Next::read(rows.reader(number), number)?.map(Reverse));
         }
         let mut last: Option<String> = None;
         while let Some(Reverse(next)) = heap.pop() {
@@ -138,11 +145,24 @@ impl Rows {
                 first_row: rows.rows.len() as u64,
             });
             rows.rows.extend(&next.records);
-            let reader = &mut rows.readers[next.segment];
+            let reader = rows.reader(next.segment);
             heap.extend(Next::read(reader, next.segment)?.map(Reverse));
             last = Some(next.item.path);
         }
         Ok(rows)
+    }
+
+    /// Closes another one if many are open.
+    fn reader(&mut self, segment: usize) -> &mut SegmentReader {
+        if !self.readers[segment].is_open() {
+            if self.open.len() == MOST_OPEN
+                && let Some(first) = self.open.pop_front()
+            {
+                self.readers[first].close();
+            }
+            self.open.push_back(segment);
+        }
+        &mut self.readers[segment]
     }
 
     /// How many records.
@@ -168,13 +188,13 @@ impl Rows {
     /// A record by its row.
     pub(super) fn record(&mut self, row: usize) -> Result<AuditRecord> {
         let place = self.rows[row];
-        self.readers[place.segment()].record_at(place.offset())
+        self.reader(place.segment()).record_at(place.offset())
     }
 
     /// A file by its number.
     pub(super) fn item(&mut self, item: usize) -> Result<AuditItem> {
         let place = self.items[item].line;
-        self.readers[place.segment()].item_at(place.offset())
+        self.reader(place.segment()).item_at(place.offset())
     }
 
     /// The file that a row is of.
@@ -230,6 +250,27 @@ mod tests {
             assert_eq!(record.path, rows.item(item).unwrap().path);
         }
         assert_eq!(rows.record(3).unwrap().frame, Some(2));
+    }
+
+    #[test]
+    fn there_may_be_more_segments_than_files_can_be_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let count = MOST_OPEN + 20;
+        let name = |number: usize| format!("{:03}.jpg", number % count);
+        for number in 0..count {
+            let mut journal = begin(folder.path());
+            append(&mut journal, &name(number), 1);
+            append(&mut journal, &format!("z{}", name(number)), 1);
+        }
+        let mut rows = Rows::open(&segments(folder.path()).unwrap()).unwrap();
+        assert_eq!(rows.len(), 2 * count);
+        // Ahead and back, so that some are read where they were and some where they are opened again.
+        for number in (0..count).flat_map(|number| [number, (7 * number) % count, number]) {
+            assert_eq!(rows.record(number).unwrap().path, name(number));
+            assert_eq!(rows.item(number).unwrap().path, name(number));
+        }
+        let open = rows.readers.iter().filter(|reader| reader.is_open());
+        assert_eq!(open.count(), MOST_OPEN);
     }
 
     #[test]

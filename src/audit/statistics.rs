@@ -14,6 +14,8 @@ const AREA_STEPS: f64 = 16.0;
 pub(super) struct Statistics {
     pub(super) records: u64,
     pub(super) labelled: u64,
+    /// Pictures with a box.
+    pub(super) boxed: u64,
     pub(super) top1_right: u64,
     pub(super) top5_right: u64,
     /// How often each class is predicted.
@@ -42,6 +44,7 @@ impl Statistics {
 
     pub(super) fn add(&mut self, record: &AuditRecord) {
         self.records += 1;
+        self.boxed += u64::from(record.metrics.box_share.is_some());
         let area = (record.size[0] * record.size[1]).max(1) as f64;
         *self
             .areas

@@ -16,13 +16,14 @@ use crate::model::Labels;
 use crate::records::columns::{BATCH_ROWS, Cause, properties};
 
 /// Columns with few values that are repeated often.
-const REPETITIVE: [&str; 8] = [
+const REPETITIVE: [&str; 9] = [
     "path",
     "label_name",
     "label_wnid",
     "top.list.element.label",
     "target_label",
     "target_wnid",
+    "duplicate_of",
     "flags.list.element",
     "fault",
 ];
@@ -75,13 +76,14 @@ impl<'a> AuditTable<'a> {
         })
     }
 
-    /// Appends a record. `flags` are the names of what is suspect about it, `fault` is what is wrong with its file.
+    /// Appends a record. `duplicate_of` is the path of the file that its picture is a duplicate of, `flags` are the names of what is suspect about it, `fault` is what is wrong with its file.
     ///
     /// # Errors
     /// [`ErrorKind::Output`] if writing fails.
     pub fn write(
         &mut self,
         record: &AuditRecord,
+        duplicate_of: Option<&str>,
         flags: &[&str],
         fault: Option<&str>,
     ) -> Result<()> {
@@ -89,6 +91,7 @@ impl<'a> AuditTable<'a> {
             record: Some(record.clone()),
             path: record.path.clone(),
             label: record.label,
+            duplicate_of: duplicate_of.map(str::to_owned),
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
             fault: fault.map(str::to_owned),
         })
@@ -109,6 +112,7 @@ impl<'a> AuditTable<'a> {
             record: None,
             path: path.to_owned(),
             label,
+            duplicate_of: None,
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
             fault: Some(fault.to_owned()),
         })
@@ -157,7 +161,7 @@ mod tests {
     #[test]
     fn an_unreadable_file_has_a_row_with_little_in_it() {
         let batch = read(written(|table| {
-            table.write(&record(0), &[], None).unwrap();
+            table.write(&record(0), None, &[], None).unwrap();
             table
                 .write_unreadable("b.png", Some(1), &["unreadable"], "empty")
                 .unwrap();
@@ -182,7 +186,7 @@ mod tests {
         let count = GROUP_ROWS + BATCH_ROWS + 1;
         let bytes = written(|table| {
             for number in 0..count {
-                table.write(&record(number), &[], None).unwrap();
+                table.write(&record(number), None, &[], None).unwrap();
             }
         });
         let builder = ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).unwrap();
@@ -209,7 +213,7 @@ mod tests {
     fn an_output_that_fails_is_an_error_that_names_the_table() {
         let (mut full, labels) = ([0; 40], labels());
         let mut table = AuditTable::new(full.as_mut_slice(), "t.parquet", &labels, &[]).unwrap();
-        table.write(&record(0), &[], None).unwrap();
+        table.write(&record(0), None, &[], None).unwrap();
         let error = table.finish().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Output);
         assert!(

@@ -12,6 +12,7 @@ pub(super) struct Row {
     pub(super) record: Option<AuditRecord>,
     pub(super) path: String,
     pub(super) label: Option<usize>,
+    pub(super) duplicate_of: Option<String>,
     pub(super) flags: Vec<String>,
     pub(super) fault: Option<String>,
 }
@@ -48,6 +49,8 @@ pub(super) fn batch(rows: &[Row], labels: &Labels) -> Result<RecordBatch, Cause>
     let edge = |edge: usize| number(&|record| Some(record.map_rect[edge]));
     let hash = text(&|record| record.metrics.hash.map(|hash| format!("{hash:016x}")));
     let hits: BooleanArray = metrics().map(|metrics| metrics?.is_pointing_hit).collect();
+    let originals = rows.iter().map(|row| row.duplicate_of.as_ref());
+    let originals: StringArray = originals.collect();
     let flags = words(rows.iter().map(|row| row.flags.as_slice()))?;
     let faults: StringArray = rows.iter().map(|row| row.fault.as_ref()).collect();
     let columns = Columns::default()
@@ -84,6 +87,7 @@ pub(super) fn batch(rows: &[Row], labels: &Labels) -> Result<RecordBatch, Cause>
         .with_nullable("change", metric(|metrics| metrics.change))
         .with_nullable("flicker", metric(|metrics| metrics.flicker))
         .with_nullable("thumb", text(&|record| Some(record.thumb.clone())))
+        .with_nullable("duplicate_of", originals)
         .with("flags", flags)
         .with_nullable("fault", faults);
     Ok(columns.batch()?)
@@ -100,7 +104,12 @@ mod tests {
     fn a_record_becomes_a_row() {
         let batch = read(written(|table| {
             table
-                .write(&record(3), &["blurred", "damaged"], Some("cut"))
+                .write(
+                    &record(3),
+                    Some("a/1.png"),
+                    &["blurred", "damaged"],
+                    Some("cut"),
+                )
                 .unwrap();
         }));
         let string = |name| column(&batch, name).as_string::<i32>().value(0).to_owned();
@@ -161,6 +170,7 @@ mod tests {
         assert_eq!(string("perceptual_hash"), "0000000000000abc");
         assert!(column(&batch, "is_pointing_hit").as_boolean().value(0));
         assert_eq!([string("thumb"), string("fault")], ["thumbs/a.jpg", "cut"]);
+        assert_eq!(string("duplicate_of"), "a/1.png");
         let flags = column(&batch, "flags").as_list::<i32>().value(0);
         let flags: Vec<_> = flags.as_string::<i32>().iter().flatten().collect();
         assert_eq!(flags, ["blurred", "damaged"]);

@@ -15,6 +15,10 @@ const FROZEN_CHANGE: f64 = 0.1;
 /// Sampled frames in a row that must be the same.
 const FROZEN_FRAMES: usize = 4;
 
+/// With fewer sampled frames, neither can be found.
+pub(super) const FEWEST_FRAMES: usize = FROZEN_FRAMES;
+const _: () = assert!(FEWEST_FRAMES as u64 == MOST_FLIPS + 1);
+
 /// Looks at the frames of one video, in order.
 #[derive(Debug, Default)]
 pub(super) struct VideoReview {

@@ -98,6 +98,7 @@ pub(super) fn run(args: EvaluateArgs) -> anyhow::Result<Outcome> {
         .with_report(&on_pass);
     let mut preprocessor = Preprocessor::new(resize, spec);
     let (mut inputs, mut reports, mut failures) = (Vec::new(), Vec::new(), 0u64);
+    let mut is_interrupted = false;
     for (number, path) in args.images.iter().enumerate() {
         let read = read_picture(path, &mut preprocessor);
         let (input, size) = match read {
@@ -138,23 +139,25 @@ pub(super) fn run(args: EvaluateArgs) -> anyhow::Result<Outcome> {
             choice,
             boxes: &of_boxes,
         };
-        reports.push(evaluate_picture(
-            &queries,
-            &explainers,
-            subject,
-            &request.layers,
-            &settings,
-        )?);
+        match evaluate_picture(&queries, &explainers, subject, &request.layers, &settings) {
+            Ok(report) => reports.push(report),
+            // What is finished is kept.
+            Err(error) if error.kind() == ErrorKind::Cancelled && !reports.is_empty() => {
+                is_interrupted = true;
+                break;
+            }
+            Err(error) => return Err(error.into()),
+        }
         inputs.push(input);
     }
     if reports.is_empty() {
         return Err(Error::new(ErrorKind::Input, "no picture could be evaluated").into());
     }
-    let randomised = if args.no_randomisation {
+    let randomised = if args.no_randomisation || is_interrupted {
         None
     } else {
         console.info("checking the maps of networks with random weights");
-        Some(check_randomised(
+        let checked = check_randomised(
             &queries,
             &weights,
             &running,
@@ -162,9 +165,21 @@ pub(super) fn run(args: EvaluateArgs) -> anyhow::Result<Outcome> {
             (&inputs, &reports),
             &question,
             (&request.layers, settings.agreement_cells),
-        )?)
+        );
+        match checked {
+            Ok(scores) => Some(scores),
+            Err(error) if error.kind() == ErrorKind::Cancelled => {
+                is_interrupted = true;
+                None
+            }
+            Err(error) => return Err(error.into()),
+        }
     };
     progress.finish();
+    if is_interrupted {
+        let (done, all) = (reports.len(), args.images.len());
+        console.info(&format!("stopped after {done} of {all} pictures"));
+    }
     let evaluation = Evaluation {
         version: env!("CARGO_PKG_VERSION"),
         weights_sha256: weights.sha256(),
@@ -197,9 +212,12 @@ pub(super) fn run(args: EvaluateArgs) -> anyhow::Result<Outcome> {
             "{failures} of {} pictures could not be evaluated",
             args.images.len()
         ));
-        return Ok(Outcome::Damaged);
     }
-    Ok(Outcome::Done)
+    Ok(match failures {
+        _ if is_interrupted => Outcome::Interrupted,
+        0 => Outcome::Done,
+        _ => Outcome::Damaged,
+    })
 }
 
 /// The network's input and the size of the upright picture.

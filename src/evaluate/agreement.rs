@@ -20,8 +20,11 @@ pub fn ranks(values: &[f64]) -> Vec<f64> {
     ranks
 }
 
-/// Pearson's correlation of the ranks, in [-1, 1]; `None` if one of the two is constant, which has no order.
+/// Pearson's correlation of the ranks, in [-1, 1]; `None` if one of the two has no order: it is constant, or not all of its values are finite.
 pub fn spearman(a: &[f64], b: &[f64]) -> Option<f64> {
+    if !a.iter().chain(b).all(|value| value.is_finite()) {
+        return None;
+    }
     let (a, b) = (ranks(a), ranks(b));
     // The mean rank, with or without ties.
     let mean = (a.len() + 1) as f64 / 2.0;
@@ -67,6 +70,7 @@ mod tests {
     #[test]
     fn a_constant_map_agrees_with_nothing() {
         assert_eq!(spearman(&[1.0; 3], &[1.0, 2.0, 3.0]), None);
+        assert_eq!(spearman(&[1.0, f64::NAN, 3.0], &[1.0, 2.0, 3.0]), None);
         let matrix = matrix(&[vec![1.0, 2.0], vec![2.0, 1.0], vec![0.0, 0.0]]);
         let [one, minus] = [Some(1.0), Some(-1.0)];
         assert_eq!(

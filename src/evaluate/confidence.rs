@@ -16,13 +16,13 @@ pub struct Confidence {
 }
 
 impl Confidence {
-    /// `max(0, probability - masked) / probability`, in [0, 1]; 0 if the probability was 0. Lower is better.
+    /// `max(0, probability - masked) / probability`, in [0, 1]; 0 if the probability was 0, NaN if one of the two is. Lower is better.
     pub fn drop(self) -> f64 {
-        if self.probability > 0.0 {
-            (self.probability - self.masked).max(0.0) / self.probability
-        } else {
-            0.0
+        if self.probability == 0.0 {
+            return 0.0;
         }
+        // Unlike `max`, this keeps NaN.
+        ((self.probability - self.masked) / self.probability).clamp(0.0, 1.0)
     }
 
     /// Whether the class became more probable. More often is better.
@@ -97,5 +97,12 @@ mod tests {
             masked: 0.0,
         };
         assert_eq!(impossible.drop(), 0.0);
+        for (probability, masked) in [(f64::NAN, 0.5), (0.5, f64::NAN)] {
+            let unknown = Confidence {
+                probability,
+                masked,
+            };
+            assert!(unknown.drop().is_nan(), "not the best value");
+        }
     }
 }

@@ -159,6 +159,8 @@ fn a_dataset_is_audited_whatever_is_wrong_with_it() {
         (&281.into(), &285.into())
     );
     for finding in report["findings"].as_array().unwrap() {
+        let related = finding["related"].as_array().unwrap();
+        assert_eq!(finding["related_count"], related.len(), "few enough");
         let is_told = finding["message"]
             .as_str()
             .is_some_and(|message| !message.is_empty());
@@ -181,7 +183,7 @@ fn a_dataset_is_audited_whatever_is_wrong_with_it() {
 
     let rows = query(
         &out.join("records.parquet"),
-        "select path, frame, label_name, top[1].label, heatmap[4][4] is not null, flags, fault is not null from RECORDS",
+        "select path, frame, label_name, top[1].label, heatmap[4][4] is not null, flags, fault is not null, duplicate_of from RECORDS",
     );
     let rows = rows.as_array().unwrap();
     let row = |path: &str| rows.iter().find(|row| row[0] == path).unwrap();
@@ -192,6 +194,9 @@ fn a_dataset_is_audited_whatever_is_wrong_with_it() {
     assert!(flags.contains(&"label_disagrees".into()) && flags.contains(&"exact_duplicate".into()));
     assert_eq!(row("broken.jpg")[5], Value::from(vec!["unreadable"]));
     assert_eq!(row("broken.jpg")[6], true);
+    assert_eq!(row("tabby/copy of cat.png")[7], "Egyptian Cat/cat.png");
+    assert_eq!(row("Egyptian Cat/cat.png")[7], "285/scaled.jpg");
+    assert_eq!(row("285/scaled.jpg")[7], Value::Null);
     assert_eq!(row("long.jpg")[2], Value::Null);
     let frames: Vec<&Value> = rows
         .iter()
@@ -343,6 +348,25 @@ fn a_killed_run_goes_on_and_shards_are_put_together_as_if_nothing_had_been() {
     assert_eq!(code, 4, "every third label is wrong: {stderr}");
     assert!(results(&merged) == expected);
     assert_eq!(thumbs(&merged), thumbs(&whole));
+
+    let again = |options: &[&str]| {
+        let mut arguments = vec!["audit", "merge", "--out", merged.to_str().unwrap()];
+        arguments.extend(shards.iter().map(|shard| shard.to_str().unwrap()));
+        arguments.extend(options);
+        let (code, _, stderr) = run(arguments);
+        assert_eq!(code, 1, "{stderr}");
+        assert!(results(&merged) == expected, "the old report stays");
+        stderr
+    };
+    let said = again(&[]);
+    assert!(
+        said.contains("use -y to overwrite it") && !said.contains("--resume"),
+        "{said}"
+    );
+    let journal = shards[0].join("journal");
+    fs::copy(journal.join("0001.jsonl"), journal.join("0002.jsonl")).unwrap();
+    let said = again(&["-y"]);
+    assert!(said.contains("is in them twice"), "{said}");
 }
 
 #[test]
@@ -410,6 +434,7 @@ fn labels_and_boxes_come_from_files_too() {
     fs::create_dir(&root).unwrap();
     fs::copy(file("tests/media/catdog.png"), root.join("both.png")).unwrap();
     fs::copy(file("samples/chelsea.png"), root.join("cat.png")).unwrap();
+    fs::copy(file("tests/media/china.jpg"), root.join("china.jpg")).unwrap();
     let write = |name: &str, text: &str| {
         fs::write(folder.path().join(name), text).unwrap();
         folder.path().join(name).display().to_string()
@@ -428,6 +453,7 @@ fn labels_and_boxes_come_from_files_too() {
     let (code, _, stderr) = audit(&root, &out, &format!("--labels {labels} --boxes {coco}"));
     assert_eq!(code, 0, "{stderr}");
     assert!(stderr.contains("unheard of"), "{stderr}");
+    assert!(stderr.contains("1 of 3 images without a box"), "{stderr}");
     let report = json(&out.join("findings.json"));
     assert_eq!(
         found(&report, "attention_outside_box"),
@@ -439,7 +465,11 @@ fn labels_and_boxes_come_from_files_too() {
     );
     assert_eq!(
         labelled,
-        serde_json::json!([["both.png", "bull_mastiff", false], ["cat.png", null, true]])
+        serde_json::json!([
+            ["both.png", "bull_mastiff", false],
+            ["cat.png", null, true],
+            ["china.jpg", null, null]
+        ])
     );
 }
 

@@ -31,6 +31,13 @@ fn a_report_without_labels_and_videos_works() {
     with_report(&synthetic_report::unlabelled(), |browser, path| {
         open(browser, path, "");
         check_is_alone(browser);
+        let said = browser.execute("return document.querySelector('#kinds-clean').textContent;");
+        let said = said.as_str().unwrap();
+        let end = "Not looked for: label disagrees (no labels); unstable label, frozen frames (no videos).";
+        assert!(
+            said.ends_with(end) && said.matches("label disagrees").count() == 1,
+            "{said}"
+        );
     });
 }
 

@@ -1,8 +1,10 @@
 //! `gradcam-video evaluate` on real photos.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
 
-use crate::common::{file, run};
+use crate::common::{file, gradcam_video, outcome, run};
 use serde_json::Value;
 
 #[test]
@@ -127,6 +129,36 @@ fn methods_of_different_kinds_are_compared() {
             .contains("superpixels: 50")
     );
     assert!(explainers[1]["samples"].is_null());
+    assert!(report["randomisation"].is_null());
+}
+
+#[test]
+fn an_interrupt_keeps_the_pictures_that_are_finished() {
+    let photo = file("tests/media/catdog.png");
+    let mut child = gradcam_video()
+        .arg("evaluate")
+        .args([&photo, &photo, &photo])
+        .args(["--method", "gradcam", "--pixels-per-step", "6272", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let is_second = |line: &str| line.contains("(2 of 3)");
+    said.find(|line| is_second(line.as_ref().unwrap()))
+        .unwrap()
+        .unwrap();
+    let status = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(status.unwrap().success());
+    let stderr: Vec<String> = said.map(Result::unwrap).collect();
+    let (code, stdout, _) = outcome(child.wait_with_output().unwrap());
+    assert_eq!(code, 130, "{stderr:?}");
+    let told = stderr.join("\n");
+    assert!(told.contains("stopped after 1 of 3 pictures"), "{told}");
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(report["pictures"].as_array().unwrap().len(), 1);
     assert!(report["randomisation"].is_null());
 }
 

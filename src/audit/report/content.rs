@@ -8,12 +8,12 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::data::{
     Accuracy, Cluster, ClusteredClass, Finding, MaskTest, Picture, PictureRef, ReportData,
-    Severity, Video, VideoPoint,
+    Severity, Video,
 };
 use super::figures::{
     class_counts, confidence_bins, confusion, shown_counts, shown_kinds, shown_settings,
 };
-use crate::audit::clusters::{ClusteredMaps, TestedCluster, evenly};
+use crate::audit::clusters::{ClusteredMaps, TestedCluster};
 use crate::audit::findings_file::Ranks;
 use crate::audit::kinds::{self, FindingKind};
 use crate::audit::record::AuditRecord;
@@ -23,7 +23,6 @@ use crate::audit::settings::AuditSettings;
 use crate::audit::spray::SIDE;
 use crate::audit::words::{Words, name};
 use crate::error::Result;
-use crate::records::RecordTop;
 
 /// Findings of each kind: what a person looks through. The others are in `findings.json`.
 pub(super) const MOST_FINDINGS: u64 = 50;
@@ -31,10 +30,6 @@ pub(super) const MOST_FINDINGS: u64 = 50;
 const MOST_RELATED: usize = 6;
 /// Videos with a timeline.
 const MOST_VIDEOS: usize = 20;
-/// Points of a timeline: more than pixels.
-const MOST_POINTS: usize = 1500;
-/// Points with a picture, and as many of those with findings.
-const MOST_FRAMES: usize = 40;
 /// Classes whose clusters are shown though nothing about them is suspicious.
 const MOST_SOUND_CLASSES: usize = 12;
 /// Pictures of a cluster.
@@ -101,6 +96,11 @@ impl Content<'_> {
         let videos = self.videos()?;
         let clustered = self.clustered()?;
         let statistics = &review.statistics;
+        let lengths = review
+            .videos
+            .iter()
+            .map(|item| self.rows.rows_of(*item).len());
+        let longest_video = lengths.max().unwrap_or(0);
         Ok(ReportData {
             title: format!("Audit of {dataset}"),
             dataset,
@@ -108,7 +108,7 @@ impl Content<'_> {
             settings: shown_settings(settings, review),
             counts: shown_counts(review),
             notices,
-            kinds: shown_kinds(review),
+            kinds: shown_kinds(review, longest_video),
             classes: class_counts(statistics, self.words.labels),
             confidence: confidence_bins(statistics),
             accuracy: (statistics.labelled > 0).then(|| Accuracy {
@@ -124,11 +124,11 @@ impl Content<'_> {
         })
     }
 
-    fn class(&self, class: usize) -> String {
+    pub(super) fn class(&self, class: usize) -> String {
         name(self.words.labels.name(class))
     }
 
-    fn picture(&mut self, record: &AuditRecord) -> Option<usize> {
+    pub(super) fn picture(&mut self, record: &AuditRecord) -> Option<usize> {
         self.pictures.add(self.folder, &record.thumb)
     }
 
@@ -161,7 +161,8 @@ impl Content<'_> {
         let record = record_of(self.rows, found)?;
         let item = self.rows.item(found.item)?;
         let described = self.words.describe(found, record.as_ref(), &item);
-        let others = related(self.words.review, found, MOST_RELATED);
+        let mut others = related(self.words.review, found);
+        others.truncate(MOST_RELATED);
         let label = record.as_ref().map_or(item.label, |record| record.label);
         let record = record.as_ref();
         Ok(Finding {
@@ -208,52 +209,6 @@ impl Content<'_> {
             self.video(item, &flags)
         });
         shown.collect()
-    }
-
-    fn video(&mut self, item: usize, flags: &[(usize, FindingKind)]) -> Result<Video> {
-        let path = self.rows.item(item)?.path;
-        let rows: Vec<usize> = self.rows.rows_of(item).collect();
-        let rows = evenly(&rows, MOST_POINTS);
-        let with_picture = evenly(&rows, MOST_FRAMES);
-        let mut flagged: Vec<usize> = flags.iter().map(|(row, _)| *row).collect();
-        flagged.sort_unstable();
-        flagged.dedup();
-        let flagged = evenly(&flagged, MOST_FRAMES);
-        // Some classes share their name.
-        let mut classes: Vec<usize> = Vec::new();
-        let mut points = Vec::with_capacity(rows.len());
-        for row in rows {
-            let record = self.rows.record(row)?;
-            let mut kinds: Vec<&str> = flags
-                .iter()
-                .filter(|(of, _)| *of == row)
-                .map(|(_, kind)| kind.name())
-                .collect();
-            kinds.dedup();
-            let is_shown = [&with_picture, &flagged]
-                .into_iter()
-                .any(|shown| shown.binary_search(&row).is_ok());
-            let top = placed(&mut classes, &record.top);
-            points.push(VideoPoint {
-                frame: record.frame.unwrap_or(0),
-                time_s: record.pts_s.unwrap_or(0.0),
-                top,
-                flicker: record.metrics.flicker,
-                change: record.metrics.change,
-                picture: if is_shown {
-                    self.picture(&record)
-                } else {
-                    None
-                },
-                flags: kinds.into_iter().map(str::to_owned).collect(),
-            });
-        }
-        Ok(Video {
-            path,
-            duration_s: None,
-            classes: classes.into_iter().map(|class| self.class(class)).collect(),
-            points,
-        })
     }
 
     /// All suspicious classes, and the largest of the others.
@@ -336,43 +291,10 @@ impl Content<'_> {
     }
 }
 
-/// The top classes by their places among those that are shown, which they join; with their probabilities.
-fn placed(classes: &mut Vec<usize>, top: &[RecordTop]) -> Vec<(usize, f64)> {
-    let placed = top.iter().map(|class| {
-        let known = classes.iter().position(|known| *known == class.index);
-        let place = known.unwrap_or_else(|| {
-            classes.push(class.index);
-            classes.len() - 1
-        });
-        (place, class.prob)
-    });
-    placed.collect()
-}
-
 fn shown_severity(severity: kinds::Severity) -> Severity {
     match severity {
         kinds::Severity::Error => Severity::Error,
         kinds::Severity::Warning => Severity::Warning,
         kinds::Severity::Info => Severity::Info,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn classes_that_share_a_name_are_two_in_a_timeline() {
-        let top = |index, label: &str, prob| RecordTop {
-            index,
-            label: label.to_owned(),
-            prob,
-        };
-        let mut classes = Vec::new();
-        let first = [top(134, "crane", 0.6), top(517, "crane", 0.3)];
-        assert_eq!(placed(&mut classes, &first), [(0, 0.6), (1, 0.3)]);
-        let next = [top(517, "crane", 0.8), top(1, "goldfish", 0.1)];
-        assert_eq!(placed(&mut classes, &next), [(1, 0.8), (2, 0.1)]);
-        assert_eq!(classes, [134, 517, 1]);
     }
 }

@@ -29,7 +29,7 @@ pub struct ReportData {
     pub counts: Counts,
     /// What the reader must know about this audit, one sentence each: limits, things left out.
     pub notices: Vec<String>,
-    /// Every kind of finding that was looked for, found or not, in the order of display.
+    /// Every kind of finding, looked for or not, found or not, in the order of display.
     pub kinds: Vec<Kind>,
     /// How often each class was predicted and labelled; most frequent first.
     pub classes: ClassCounts,

@@ -8,11 +8,13 @@ use super::data::{
     ClassCount, ClassCounts, ConfidenceBin, ConfusedPair, Confusion, Counts, Kind, OtherClasses,
     Settings,
 };
+use crate::audit::clusters::FEWEST_FILES;
 use crate::audit::kinds::{self, FindingKind};
 use crate::audit::review::Review;
 use crate::audit::rules::how;
 use crate::audit::settings::AuditSettings;
 use crate::audit::statistics::{CONFIDENCE_BINS, Statistics};
+use crate::audit::videos::FEWEST_FRAMES;
 use crate::audit::words::{name, ranked_by};
 use crate::model::Labels;
 
@@ -141,7 +143,8 @@ pub(super) fn shown_counts(review: &Review) -> Counts {
     }
 }
 
-pub(super) fn shown_kinds(review: &Review) -> Vec<Kind> {
+/// `longest_video` is in sampled frames.
+pub(super) fn shown_kinds(review: &Review, longest_video: usize) -> Vec<Kind> {
     let by_kind = review.by_kind();
     let kinds = FindingKind::ALL.into_iter().map(|kind| {
         let (value_name, value_unit, group) = ranked_by(kind);
@@ -155,9 +158,36 @@ pub(super) fn shown_kinds(review: &Review) -> Vec<Kind> {
             value_unit,
             count,
             shown: count.min(MOST_FINDINGS),
+            lacking: lacking(kind, review, longest_video),
         }
     });
     kinds.collect()
+}
+
+/// What is needed to find anything of this kind and was not there.
+fn lacking(kind: FindingKind, review: &Review, longest_video: usize) -> Option<String> {
+    let Statistics {
+        records,
+        labelled,
+        boxed,
+        ..
+    } = review.statistics;
+    let (is_there, lacking) = match kind {
+        FindingKind::SuspiciousCluster => (
+            !review.clustered.is_empty(),
+            format!("no class with pictures of {FEWEST_FILES} files"),
+        ),
+        FindingKind::LabelDisagrees => (labelled > 0, "no labels".to_owned()),
+        FindingKind::AttentionOutsideBox => (boxed > 0, "no boxes".to_owned()),
+        FindingKind::UnstableLabel | FindingKind::FrozenFrames => (
+            longest_video >= FEWEST_FRAMES,
+            format!("no video with {FEWEST_FRAMES} sampled frames"),
+        ),
+        FindingKind::Damaged => (review.counts.videos > 0, "no videos".to_owned()),
+        FindingKind::Unreadable => (true, String::new()),
+        _ => (records > 0, "no pictures".to_owned()),
+    };
+    (!is_there).then_some(lacking)
 }
 
 pub(super) fn confidence_bins(statistics: &Statistics) -> Vec<ConfidenceBin> {
@@ -168,4 +198,43 @@ pub(super) fn confidence_bins(statistics: &Statistics) -> Vec<ConfidenceBin> {
         unlabelled: unlabelled[bin],
     });
     bins.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_could_be_found_was_looked_for() {
+        let mut review = Review::default();
+        let lacking = |review: &Review, longest_video| -> Vec<String> {
+            let kinds = shown_kinds(review, longest_video).into_iter();
+            let mut all: Vec<String> = kinds.filter_map(|kind| kind.lacking).collect();
+            all.dedup();
+            all
+        };
+        let (cluster, frames) = (
+            "no class with pictures of 20 files",
+            "no video with 4 sampled frames",
+        );
+        review.statistics.records = 2;
+        let none = lacking(&review, 0);
+        assert_eq!(
+            none,
+            [cluster, "no labels", "no boxes", frames, "no videos"]
+        );
+        review.statistics.boxed = 1;
+        review.counts.videos = 1;
+        assert_eq!(lacking(&review, 3), [cluster, "no labels", frames]);
+        review.statistics.labelled = 1;
+        assert_eq!(lacking(&review, 4), [cluster]);
+        let readable = |kind: &Kind| kind.lacking.is_none();
+        let of_nothing = shown_kinds(&Review::default(), 0);
+        let looked_for: Vec<&str> = of_nothing
+            .iter()
+            .filter(|kind| readable(kind))
+            .map(|kind| kind.name.as_str())
+            .collect();
+        assert_eq!(looked_for, ["unreadable"]);
+    }
 }

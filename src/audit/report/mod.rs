@@ -6,6 +6,7 @@
 pub(super) mod content;
 pub mod data;
 mod figures;
+mod timeline;
 
 use std::io::{self, Write};
 

@@ -21,6 +21,8 @@ pub struct Kind {
     pub count: u64,
     /// How many of them the page shows.
     pub shown: u64,
+    /// What was lacking to look for it, such as `no labels`; none if it was looked for.
+    pub lacking: Option<String>,
 }
 
 /// How bad it is.

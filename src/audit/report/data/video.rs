@@ -9,9 +9,15 @@ pub struct Video {
     pub path: String,
     /// Duration in seconds; none if the file does not say.
     pub duration_s: Option<f64>,
+    /// How many frames were sampled.
+    pub sampled: u64,
+    /// How many of them have findings.
+    pub flagged: u64,
     /// Names of the classes that the points name by index.
     pub classes: Vec<String>,
-    /// The sampled frames in order of time.
+    /// In how many sampled frames each of them is the most probable.
+    pub on_top: Vec<u64>,
+    /// The sampled frames in order of time; of a long video, each stands for several, and those with findings go first.
     pub points: Vec<VideoPoint>,
 }
 
@@ -30,6 +36,6 @@ pub struct VideoPoint {
     pub change: Option<f64>,
     /// Index of its evidence picture, if it has one.
     pub picture: Option<usize>,
-    /// Names of the kinds of findings at this frame.
+    /// Names of the kinds of findings at this frame and those that it stands for.
     pub flags: Vec<String>,
 }

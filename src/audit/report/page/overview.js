@@ -57,8 +57,13 @@ function showKinds() {
       make("td", {}, severityBadge(severityOf(kind))),
       make("td", { class: "number" }, count(kind.count), shown));
   }));
-  const clean = data.kinds.filter((kind) => kind.count === 0).map((kind) => kind.title.toLowerCase());
-  by("kinds-clean").textContent = clean.length > 0 ? `Looked for, but not found: ${clean.join(", ")}.` : "";
+  const titles = (kinds) => kinds.map((kind) => kind.title.toLowerCase()).join(", ");
+  const clean = data.kinds.filter((kind) => kind.count === 0 && !kind.lacking);
+  const lacking = [...Map.groupBy(data.kinds.filter((kind) => kind.lacking), (kind) => kind.lacking)];
+  by("kinds-clean").textContent = [
+    clean.length > 0 && `Looked for, but not found: ${titles(clean)}.`,
+    lacking.length > 0 && `Not looked for: ${lacking.map(([what, kinds]) => `${titles(kinds)} (${what})`).join("; ")}.`,
+  ].filter(Boolean).join(" ");
 }
 
 function showSettings() {

@@ -6,11 +6,10 @@ const BANDS = [
   { name: "change", most: (value) => `change, at most ${measure(value, "grey_levels")}` },
 ];
 
-// The classes that are most often on top: index and share of the points.
+// The classes that are most often on top: index and share of the sampled frames.
 function frequentClasses(video) {
-  const tops = video.points.filter((point) => point.top.length > 0).map((point) => point.top[0][0]);
-  const groups = [...Map.groupBy(tops, (index) => index)].map(([index, all]) => ({ index, share: all.length / tops.length }));
-  return groups.sort((one, other) => other.share - one.share || one.index - other.index).slice(0, LINES);
+  const shares = video.on_top.map((frames, index) => ({ index, share: frames / video.sampled })).filter(({ share }) => share > 0);
+  return shares.sort((one, other) => other.share - one.share || one.index - other.index).slice(0, LINES);
 }
 
 const bandsOf = (video) => BANDS.filter(({ name }) => video.points.some((point) => known(point[name])));

@@ -34,8 +34,12 @@ function showMoment(index, time) {
 
 // What is in it is made when it is opened.
 function videoElement(video) {
-  const flagged = video.points.filter((point) => point.flags.length > 0).length;
-  const facts = [known(video.duration_s) && seconds(video.duration_s), plural(video.points.length, "sampled frame"), flagged > 0 && `${count(flagged)} flagged`];
+  const facts = [
+    known(video.duration_s) && seconds(video.duration_s),
+    plural(video.sampled, "sampled frame"),
+    video.sampled > video.points.length && `${count(video.points.length)} shown`,
+    video.flagged > 0 && `${count(video.flagged)} flagged`,
+  ];
   const summary = make("summary", {}, pathElement(video.path), make("span", { class: "note" }, facts.filter(Boolean).join(" · ")));
   const element = make("details", { class: "video panel" }, summary);
   const build = () => element.childElementCount === 1 && element.append(...videoContent(video, element));

@@ -165,5 +165,6 @@ pub(super) fn kind(
         value_unit,
         count,
         shown,
+        lacking: None,
     }
 }

@@ -160,6 +160,11 @@ pub fn unlabelled() -> ReportData {
             .filter(|finding| finding.kind == kind.name)
             .count() as u64;
         kind.count = kind.shown;
+        kind.lacking = match kind.name.as_str() {
+            "label_disagrees" => Some("no labels".to_owned()),
+            "unstable_label" | "frozen_frames" => Some("no videos".to_owned()),
+            _ => None,
+        };
     }
     data.counts = Counts {
         videos: 0,
@@ -250,6 +255,8 @@ pub fn hostile() -> ReportData {
             .points
             .iter_mut()
             .for_each(|point| point.top.retain(|(class, _)| *class < 7));
+        // Of a long video.
+        video.sampled += 100_000;
     }
     data.videos[1].points.truncate(1);
     data.videos[2].points.clear();

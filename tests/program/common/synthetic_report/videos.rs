@@ -9,6 +9,7 @@ pub(super) fn video(path: &str, place: usize, dice: &mut Dice, pictures: &mut Pi
     let points = [200, 900, 3][place];
     let step = [0.5, 4.0, 0.5][place];
     let mut best = 0;
+    let mut on_top = vec![0; 6];
     let points: Vec<VideoPoint> = (0..points)
         .map(|index| {
             if dice.fraction() < 0.06 {
@@ -24,6 +25,7 @@ pub(super) fn video(path: &str, place: usize, dice: &mut Dice, pictures: &mut Pi
                 top.push((other, part));
             }
             top.sort_by(|one, other| other.1.total_cmp(&one.1));
+            on_top[top[0].0] += 1;
             let is_flagged = place == 0 && (60..72).contains(&index);
             VideoPoint {
                 frame: 15 * index as u64,
@@ -44,6 +46,12 @@ pub(super) fn video(path: &str, place: usize, dice: &mut Dice, pictures: &mut Pi
     Video {
         path: path.to_owned(),
         duration_s: (place < 2).then_some(step * points.len() as f64),
+        sampled: points.len() as u64,
+        flagged: points
+            .iter()
+            .filter(|point| !point.flags.is_empty())
+            .count() as u64,
+        on_top,
         classes: CLASSES[..6].iter().map(|name| (*name).to_owned()).collect(),
         points,
     }
