@@ -556,6 +556,8 @@ fn what_is_shown_before_the_first_map_is_recorded_without_records() {
     let recorded = recording.recorded.lock().unwrap();
     assert!(recorded.is_finished && recorded.frames.len() > 5);
     assert_eq!(lines_of(&records).len(), 0);
+    let frames = summary.live.frames;
+    assert_eq!(frames.dropped + 1, frames.captured, "one was at work");
 }
 
 #[test]
@@ -605,6 +607,31 @@ fn a_frozen_frame_stays_and_is_explained_for_other_wishes() {
         panic!("too few frames");
     };
     assert!(last.0 - before.0 > 90_000 / 2, "{before:?} {last:?}");
+}
+
+#[test]
+fn a_file_that_ends_waits_for_who_looks_at_a_frame() {
+    let preview = Script(move |view: &View| {
+        wait_for("explained", || !view.status().top.is_empty());
+        view.wish(&Wish::Freeze(true)).unwrap();
+        wait_for("the end", || view.status().frames.captured == 15);
+        // The last frame of a file waits a second for its map.
+        assert!(!view.wait_for_end(Duration::from_millis(1200)));
+        view.wish(&Wish::NextClass).unwrap();
+        wait_for("beta", || view.status().targets[0].label == "beta");
+        view.wish(&Wish::Freeze(false)).unwrap();
+        wait_for("over", || view.is_over());
+        Ok(())
+    });
+    let (summary, records) = Setup::new(15, 30, End::Whole).run(preview);
+    assert!(summary.unwrap().failure.is_none());
+    let last = lines_of(&records).last().unwrap();
+    assert_eq!(last["target"]["label"], "beta");
+    let flags = last["flags"].as_array().unwrap();
+    assert!(
+        !flags.contains(&"carried".into()),
+        "a map of its own: {last}"
+    );
 }
 
 /// Of a frozen frame nothing leaves the rolling window.

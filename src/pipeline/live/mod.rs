@@ -153,7 +153,12 @@ pub fn run_live(
     let (is_endless, orientation) = (source.info().is_endless, source.info().orientation);
     let (sink, recording_name) = recording.unzip();
     let view = View {
-        desk: Arc::new(Desk::new(settings, asking.model.spec().clone(), is_endless)),
+        desk: Arc::new(Desk::new(
+            settings,
+            asking.model.spec().clone(),
+            is_endless,
+            source.frame_interval(),
+        )),
         screen: Arc::new(Screen::default()),
         facts: Arc::new(Facts {
             source: source_name,
