@@ -47,6 +47,8 @@ mod picture;
 mod random;
 pub mod source;
 mod tone_map;
+#[cfg(feature = "video")]
+mod turn;
 
 pub mod preprocess;
 

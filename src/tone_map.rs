@@ -1,5 +1,5 @@
-//! Between HDR and SDR colours: tone mapping of HDR pictures, for a network that was trained on SDR photos and for still
-//! images; and HDR signals for the SDR colours that are drawn.
+//! Between HDR and SDR colours: tone mapping of HDR pictures, for a network that was trained on SDR photos, for still images
+//! and for live previews; and HDR signals for the SDR colours that are drawn.
 //!
 //! - PQ: SMPTE ST 2084 (ITU-R BT.2100, table 4). HLG: BT.2100, table 5, on a display with a nominal peak of 1000 cd/m2.
 //! - Diffuse white, which is what SDR white becomes: 203 cd/m2, ITU-R BT.2408.

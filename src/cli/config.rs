@@ -282,9 +282,7 @@ impl Files {
                 "{option} is for videos, but OUTPUT is a still image"
             )));
         }
-        if args.encoding.frag && output_path.is_some_and(|path| !can_be_fragmented(path)) {
-            return Err(usage("--frag is for .mp4, .m4v and .mov"));
-        }
+        check_fragments(args.encoding.frag, output_path)?;
         Ok(Self {
             input,
             reading: options,
@@ -439,11 +437,18 @@ pub(super) fn read_options(args: &ReadingArgs, defaults: ReadOptions) -> Result<
     })
 }
 
-fn can_be_fragmented(output: &Path) -> bool {
-    let extension = output.extension().unwrap_or_default();
-    ["mp4", "m4v", "mov"]
-        .iter()
-        .any(|known| extension.eq_ignore_ascii_case(known))
+/// Refuses `--frag` for files of other kinds. Standard output, `None`, is an .mp4.
+pub(super) fn check_fragments(is_wanted: bool, output: Option<&Path>) -> Result<()> {
+    let extension = output.map(|path| path.extension().unwrap_or_default());
+    let can_be_fragmented = extension.is_none_or(|extension| {
+        ["mp4", "m4v", "mov"]
+            .iter()
+            .any(|known| extension.eq_ignore_ascii_case(known))
+    });
+    if is_wanted && !can_be_fragmented {
+        return Err(usage("--frag is for .mp4, .m4v and .mov"));
+    }
+    Ok(())
 }
 
 pub(super) fn encode_options(args: EncodingArgs, overwrite: bool) -> EncodeOptions {

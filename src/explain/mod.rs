@@ -51,7 +51,7 @@ mod target;
 #[cfg(test)]
 mod test_views;
 #[cfg(test)]
-mod toy_model;
+pub(crate) mod toy_model;
 mod xgradcam;
 
 pub use ablationcam::AblationCam;

@@ -14,7 +14,7 @@ use crate::model::{
 type Function = dyn Fn(&ModelInput) -> f64 + Send + Sync;
 
 /// Two classes: the logit of the first is the function's value, that of the second 0.
-pub(super) struct ToyModel {
+pub(crate) struct ToyModel {
     spec: ModelSpec,
     fully_connected: FullyConnected,
     function: Box<Function>,
@@ -23,7 +23,7 @@ pub(super) struct ToyModel {
 
 impl ToyModel {
     /// For inputs of this side.
-    pub(super) fn new(
+    pub(crate) fn new(
         size: usize,
         function: impl Fn(&ModelInput) -> f64 + Send + Sync + 'static,
     ) -> Self {

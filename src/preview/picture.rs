@@ -8,8 +8,8 @@ use image::{ImageFormat, RgbImage};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::ffmpeg_ffi::plane_row;
-use crate::ffmpeg_picture::Rescaler;
-use crate::frame::{ColorModel, ColorSpec, Orientation, Transfer};
+use crate::ffmpeg_picture::{Rescaler, native_pixel, picture_of};
+use crate::frame::{ColorModel, ColorSpec, Orientation, Picture, Transfer};
 use crate::pipeline::live::Shown;
 
 /// Full range with the matrix of JPEG files.
@@ -38,12 +38,15 @@ pub(super) fn fit(size: (usize, usize), room: (usize, usize)) -> (usize, usize) 
 /// Makes small packed RGB of pictures.
 pub(super) struct Painter {
     rescaler: Rescaler,
+    /// Makes HDR pictures small before their tones are mapped, which takes long.
+    hdr_rescaler: Rescaler,
 }
 
 impl Painter {
     pub(super) fn new() -> Self {
         Self {
             rescaler: Rescaler::new(),
+            hdr_rescaler: Rescaler::new(),
         }
     }
 
@@ -85,7 +88,7 @@ impl Painter {
         Ok(bytes.collect())
     }
 
-    /// The picture as coded, with `size` pixels, as an FFmpeg frame.
+    /// The picture as coded, with `size` pixels, as an FFmpeg frame in SDR.
     pub(super) fn frame(
         &mut self,
         shown: &Shown,
@@ -96,7 +99,25 @@ impl Painter {
             Pixel::YUVJ420P => JPEG_COLOR,
             _ => ColorSpec::RGB,
         };
-        self.rescaler.run(&shown.picture, size, pixel, color)
+        let picture = &*shown.picture;
+        if picture.color.transfer == Transfer::Sdr {
+            return self.rescaler.run(picture, size, pixel, color);
+        }
+        let small = self.tone_mapped(picture, size)?;
+        self.rescaler.run(&small, size, pixel, color)
+    }
+
+    /// An HDR picture in SDR, with `size` pixels.
+    fn tone_mapped(
+        &mut self,
+        picture: &Picture,
+        size: (usize, usize),
+    ) -> std::result::Result<Picture, FfmpegError> {
+        let (format, color) = (picture.format, picture.color);
+        let pixel = native_pixel(format, color).ok_or(FfmpegError::InvalidData)?;
+        let frame = self.hdr_rescaler.run(picture, size, pixel, color)?;
+        let small = picture_of(frame, format, color)?;
+        Ok(Picture::from_rgb8(size.0, size.1, &small.to_rgb8()))
     }
 }
 
@@ -127,6 +148,42 @@ pub fn snapshot(shown: &Shown) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::PictureFormat;
+    use crate::picture::SampleSpace;
+
+    #[test]
+    fn hdr_is_shown_as_sdr() {
+        let format = PictureFormat {
+            chroma_shift: (1, 1),
+            bit_depth: 10,
+        };
+        for transfer in [Transfer::Pq, Transfer::Hlg] {
+            let color = ColorSpec {
+                model: ColorModel::YuvBt2020,
+                is_full_range: false,
+                transfer,
+            };
+            let wanted = [150, 80, 40];
+            let codes =
+                SampleSpace::new(color, 10).encode(wanted.map(|byte| f64::from(byte) / 255.0));
+            let picture = Picture::filled(64, 48, format, color, codes);
+            let shown = Shown::new(0, picture, Orientation::default(), 1.0);
+            let png = image::load_from_memory(&snapshot(&shown).unwrap()).unwrap();
+            let small = Painter::new().rgb(&shown, (31, 23)).unwrap();
+            for pixel in png
+                .to_rgb8()
+                .pixels()
+                .map(|pixel| pixel.0)
+                .chain(small.as_chunks().0.iter().copied())
+            {
+                let is_near = |(byte, wanted): (u8, u8)| byte.abs_diff(wanted) <= 2;
+                assert!(
+                    pixel.into_iter().zip(wanted).all(is_near),
+                    "{transfer:?}: {pixel:?}"
+                );
+            }
+        }
+    }
 
     #[cfg(any(feature = "window", feature = "http"))]
     #[test]

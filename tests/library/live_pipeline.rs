@@ -113,11 +113,12 @@ impl FrameSource for Camera {
 
 #[derive(Default)]
 struct Recorded {
-    frames: Vec<(i64, usize, u8)>,
+    /// Time, width, and the colour of the lower right pixel as coded.
+    frames: Vec<(i64, usize, [u8; 3])>,
     is_finished: bool,
 }
 
-/// Keeps times, widths and a sample of what it gets.
+/// Keeps a little of what it gets.
 #[derive(Clone, Default)]
 struct Recording {
     recorded: Arc<Mutex<Recorded>>,
@@ -132,7 +133,7 @@ impl FrameSink for Recording {
         if self.fails_at == Some(recorded.frames.len()) {
             return Err(Error::new(ErrorKind::Output, "the disk is full"));
         }
-        let sample = frame.picture.to_rgb8()[0];
+        let sample = lower_right(&frame.picture);
         recorded
             .frames
             .push((frame.pts.0, frame.picture.width, sample));
@@ -162,6 +163,7 @@ struct Setup {
     duration: Option<Duration>,
     cancel: CancelToken,
     width_after_loss: usize,
+    orientation_after_loss: Orientation,
 }
 
 impl Setup {
@@ -177,6 +179,7 @@ impl Setup {
             duration: None,
             cancel: CancelToken::new(),
             width_after_loss: WIDTH,
+            orientation_after_loss: Orientation::default(),
         }
     }
 
@@ -193,6 +196,7 @@ impl Setup {
             .collect();
         for camera in cameras.iter_mut().skip(1) {
             camera.width = self.width_after_loss;
+            camera.info.orientation = self.orientation_after_loss;
         }
         let mut failures = 0;
         let (most_failures, mut is_first) = (self.failures, true);
@@ -278,6 +282,10 @@ fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "{what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+fn lower_right(picture: &Picture) -> [u8; 3] {
+    *picture.to_rgb8().last_chunk().unwrap()
 }
 
 fn lines_of(records: &[serde_json::Value]) -> &[serde_json::Value] {
@@ -382,6 +390,43 @@ fn a_lost_source_is_opened_again_and_the_loss_is_seen() {
     );
     let widths: Vec<usize> = recorded.frames.iter().map(|(_, width, _)| *width).collect();
     assert!(widths.contains(&WIDTH) && widths.contains(&(WIDTH * 2)));
+}
+
+#[test]
+fn a_source_that_comes_back_turned_is_drawn_upright_and_recorded_as_it_began() {
+    let half_a_turn = Orientation {
+        quarter_turns: 2,
+        is_mirrored: false,
+    };
+    let recording = Recording::default();
+    let setup = Setup {
+        cameras: vec![(10, 10, End::Lost), (100_000, 10, End::Lost)],
+        recording: Some(recording.clone()),
+        orientation_after_loss: half_a_turn,
+        ..Setup::new(0, 0, End::Whole)
+    };
+    let preview = Script(move |view: &View| {
+        let shown = || {
+            view.current_picture()
+                .map(|shown| (shown.orientation, lower_right(&shown.picture)))
+        };
+        // The toy's map is hottest at the lower right of the upright picture.
+        let has_heat = |[red, _, blue]: [u8; 3]| red > blue;
+        wait_for("heat", || {
+            shown().is_some_and(|(_, corner)| has_heat(corner))
+        });
+        wait_for("back", || view.status().frames.captured > 20);
+        wait_for("turned", || {
+            shown().is_some_and(|(turn, [red, _, blue])| turn == half_a_turn && blue > red)
+        });
+        view.quit();
+        Ok(())
+    });
+    let summary = setup.run(preview).0.unwrap();
+    assert!(summary.failure.is_none());
+    let recorded = recording.recorded.lock().unwrap();
+    let (_, _, [red, _, blue]) = recorded.frames.last().unwrap();
+    assert!(red > blue, "{red} {blue}");
 }
 
 #[test]
@@ -511,6 +556,8 @@ fn what_is_shown_before_the_first_map_is_recorded_without_records() {
     let recorded = recording.recorded.lock().unwrap();
     assert!(recorded.is_finished && recorded.frames.len() > 5);
     assert_eq!(lines_of(&records).len(), 0);
+    let frames = summary.live.frames;
+    assert_eq!(frames.dropped + 1, frames.captured, "one was at work");
 }
 
 #[test]
@@ -562,6 +609,31 @@ fn a_frozen_frame_stays_and_is_explained_for_other_wishes() {
     assert!(last.0 - before.0 > 90_000 / 2, "{before:?} {last:?}");
 }
 
+#[test]
+fn a_file_that_ends_waits_for_who_looks_at_a_frame() {
+    let preview = Script(move |view: &View| {
+        wait_for("explained", || !view.status().top.is_empty());
+        view.wish(&Wish::Freeze(true)).unwrap();
+        wait_for("the end", || view.status().frames.captured == 15);
+        // The last frame of a file waits a second for its map.
+        assert!(!view.wait_for_end(Duration::from_millis(1200)));
+        view.wish(&Wish::NextClass).unwrap();
+        wait_for("beta", || view.status().targets[0].label == "beta");
+        view.wish(&Wish::Freeze(false)).unwrap();
+        wait_for("over", || view.is_over());
+        Ok(())
+    });
+    let (summary, records) = Setup::new(15, 30, End::Whole).run(preview);
+    assert!(summary.unwrap().failure.is_none());
+    let last = lines_of(&records).last().unwrap();
+    assert_eq!(last["target"]["label"], "beta");
+    let flags = last["flags"].as_array().unwrap();
+    assert!(
+        !flags.contains(&"carried".into()),
+        "a map of its own: {last}"
+    );
+}
+
 /// Of a frozen frame nothing leaves the rolling window.
 #[test]
 fn another_method_has_a_scale_of_its_own() {
@@ -571,7 +643,7 @@ fn another_method_has_a_scale_of_its_own() {
         view.wish(&Wish::Freeze(true)).unwrap();
         std::thread::sleep(Duration::from_millis(100));
         let shown = || view.current_picture().unwrap();
-        let peak = || *shown().picture.to_rgb8().last_chunk::<3>().unwrap();
+        let peak = || lower_right(&shown().picture);
         let [red, _, blue] = peak();
         assert!(red > blue, "Grad-CAM: {red} {blue}");
         let last = shown().number;

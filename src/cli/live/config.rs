@@ -10,8 +10,8 @@ use gradcam_video::sink::{EncodeOptions, OutputSpec};
 use gradcam_video::source::ReadOptions;
 
 use super::super::config::{
-    Picture, Question, Running, Target, all_cores, check_distinct, check_hold, encode_options,
-    read_options,
+    Picture, Question, Running, Target, all_cores, check_distinct, check_fragments, check_hold,
+    encode_options, read_options,
 };
 use super::super::console::Console;
 use super::super::values::{Scale, output_spec, parse_time, usage};
@@ -80,6 +80,7 @@ impl LiveConfig {
             Some(OutputSpec::Path(path)) => Some(path.as_path()),
             _ => None,
         };
+        check_fragments(args.encoding.frag, record_path)?;
         let stats = args.results.stats;
         check_distinct([record_path, args.records.as_deref(), stats.as_deref()])?;
         let records = match args.records {
@@ -212,6 +213,8 @@ mod tests {
             assert!(line.contains("--record"), "{line}");
             assert!(config(&format!("{arguments} --record a.mp4")).is_ok());
         }
+        let line = config("--frag --record a.mkv").err().unwrap().one_line();
+        assert_eq!(line, "--frag is for .mp4, .m4v and .mov");
     }
 
     #[test]

@@ -179,11 +179,12 @@ fn finish(config: &LiveConfig, summary: LiveSummary) -> anyhow::Result<Outcome> 
         ));
     }
     if let Some(output) = &config.record {
-        console.info(&format!(
-            "wrote {}: {} frames",
-            output_name(output),
-            summary.summary.frames_out
-        ));
+        let name = output_name(output);
+        console.info(&match summary.summary.frames_out {
+            // A recording without a picture is not kept.
+            0 => format!("nothing was recorded: {name} is not written"),
+            frames => format!("wrote {name}: {frames} frames"),
+        });
     }
     if frames.unrecorded > 0 {
         console.note(&format!(

@@ -68,6 +68,12 @@ impl LiveSource {
         self.source.info()
     }
 
+    /// Time between two frames, if the source claims one.
+    pub(super) fn frame_interval(&self) -> Option<Duration> {
+        let rate = self.info().template.as_ref()?.frame_rate?;
+        Duration::try_from_secs_f64(f64::from(rate).recip()).ok()
+    }
+
     /// What a sink needs to know to record it.
     pub fn recording_info(&self) -> SourceInfo {
         SourceInfo {

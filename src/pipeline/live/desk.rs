@@ -2,6 +2,9 @@
 //!
 //! Nothing waits in a queue here: what is not taken in time is replaced, and counted.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,18 +23,16 @@ const REMEMBERED_GAPS: usize = 8;
 
 struct State {
     newest: Option<Arc<Captured>>,
-    /// Times between the newest frames.
+    /// Times between the newest frames; before there are any, what the source claims.
     gaps: VecDeque<Duration>,
-    /// Index of the newest frame that a worker took.
-    taken: Option<u64>,
+    /// Index of the newest frame that a worker took, and number of the question that it was to answer.
+    taken: Option<(u64, u64)>,
     /// The frame that stays.
     held: Option<Arc<Captured>>,
     /// Frames before this one passed while one was held.
     first_wanted: u64,
     /// When the current question was asked.
     asked_at: Instant,
-    /// What the held frame was last explained for.
-    held_question: Option<u64>,
     explanation: Option<Arc<LiveExplanation>>,
     explanations: u64,
     settings: Settings,
@@ -44,6 +45,38 @@ struct State {
 }
 
 impl State {
+    /// The frame that is looked at.
+    fn shown(&self) -> Option<&Arc<Captured>> {
+        self.held.as_ref().or(self.newest.as_ref())
+    }
+
+    /// How many frames before index `end` no worker took since the last that one took, without those that passed while a frame was held.
+    fn untaken_before(&self, end: u64) -> u64 {
+        let next = self.taken.map_or(0, |(index, _)| index + 1);
+        end.saturating_sub(next.max(self.first_wanted))
+    }
+
+    /// What a free worker has to do: the frame that is looked at, unless one took it for the same question.
+    fn next_task(&mut self) -> Option<Task> {
+        let question = Arc::clone(&self.settings.question);
+        let frame = Arc::clone(self.shown()?);
+        let taken = (frame.index, question.number);
+        if self.taken == Some(taken) {
+            return None;
+        }
+        self.meters.dropped += self.untaken_before(frame.index);
+        self.taken = Some(taken);
+        Some(Task { frame, question })
+    }
+
+    /// Whether the newest frame has no map that answers the current question.
+    fn lacks_last_map(&self) -> bool {
+        let newest = self.newest.as_ref();
+        let wanted = newest.map(|newest| (newest.index, self.settings.question.number));
+        let answered = self.explanation.as_ref();
+        wanted != answered.map(|last| (last.frame.index, last.question.number))
+    }
+
     fn awaited(&self) -> Option<Awaited> {
         let question = &self.settings.question;
         let answered = self.explanation.as_ref();
@@ -69,16 +102,21 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(settings: Settings, spec: ModelSpec, is_endless: bool) -> Self {
+    /// `frame_interval`: the time between two frames, as far as the source tells.
+    pub(super) fn new(
+        settings: Settings,
+        spec: ModelSpec,
+        is_endless: bool,
+        frame_interval: Option<Duration>,
+    ) -> Self {
         Self {
             state: Mutex::new(State {
                 newest: None,
-                gaps: VecDeque::with_capacity(REMEMBERED_GAPS),
+                gaps: frame_interval.into_iter().collect(),
                 taken: None,
                 held: None,
                 first_wanted: 0,
                 asked_at: Instant::now(),
-                held_question: None,
                 explanation: None,
                 explanations: 0,
                 settings,
@@ -128,34 +166,15 @@ impl Desk {
         self.changed.notify_all();
     }
 
-    /// The freshest frame that no worker has taken, or the held one if something else is asked of it. Waits for it; `None` when the run is over.
+    /// The frame that is looked at, if no worker has taken it or something else is asked of it. Waits for it; `None` when the run is over.
     pub(super) fn take_task(&self) -> Option<Task> {
         let mut state = self.lock();
         loop {
             if state.ended_at.is_some() {
                 return None;
             }
-            let question = Arc::clone(&state.settings.question);
-            let frame = match (&state.held, &state.newest) {
-                (Some(held), _) => {
-                    let is_new = state.held_question != Some(question.number);
-                    is_new.then(|| Arc::clone(held))
-                }
-                (None, Some(newest)) => {
-                    let is_new = state.taken.is_none_or(|taken| taken < newest.index);
-                    is_new.then(|| Arc::clone(newest))
-                }
-                (None, None) => None,
-            };
-            if let Some(frame) = frame {
-                if state.held.is_some() {
-                    state.held_question = Some(question.number);
-                } else {
-                    let first = state.taken.map_or(0, |taken| taken + 1);
-                    state.meters.dropped += frame.index - first;
-                    state.taken = Some(frame.index);
-                }
-                return Some(Task { frame, question });
+            if let Some(task) = state.next_task() {
+                return Some(task);
             }
             state = self
                 .changed
@@ -201,7 +220,7 @@ impl Desk {
         let deadline = Instant::now() + patience;
         let mut state = self.lock();
         loop {
-            let shown = state.held.as_ref().or(state.newest.as_ref());
+            let shown = state.shown();
             let is_new = |frame: &&Arc<Captured>| drawn.frame != Some(frame.index);
             let frame = shown.filter(is_new).map(Arc::clone);
             let has_explanation = state.explanations != drawn.explanations;
@@ -275,20 +294,16 @@ impl Desk {
         match freeze {
             Some(true) if state.held.is_none() => {
                 state.held = state.newest.clone();
-                state.held_question = None;
             }
-            Some(true) => {}
             Some(false) => {
-                // What passed while a frame was held was not missed.
-                state.first_wanted = state.newest.as_ref().map_or(0, |newest| newest.index);
-                state.taken = state
-                    .newest
-                    .as_ref()
-                    .map(|newest| newest.index)
-                    .or(state.taken);
-                state.held = None;
+                if let (Some(held), Some(newest)) = (state.held.take(), &state.newest) {
+                    // What passed while a frame was held was not missed.
+                    let next = newest.index;
+                    state.meters.dropped += state.untaken_before(next.min(held.index + 1));
+                    state.first_wanted = next;
+                }
             }
-            None => {}
+            Some(true) | None => {}
         }
         self.changed.notify_all();
         Ok(())
@@ -331,26 +346,35 @@ impl Desk {
             .is_some()
     }
 
-    /// Waits until the newest frame is explained, the run is over, or the time is up.
+    /// Waits as long as a frame is held, then until the newest one is explained or the time is up; or until the run is over.
     pub(super) fn wait_for_last_map(&self, patience: Duration) {
-        let lacks_map = |state: &mut State| {
-            let newest = state.newest.as_ref().map(|newest| newest.index);
-            let explained = state.explanation.as_ref().map(|last| last.frame.index);
-            state.ended_at.is_none() && newest != explained
-        };
-        // Either way the run goes on to its end.
-        let _ = self
-            .changed
-            .wait_timeout_while(self.lock(), patience, lacks_map);
+        let mut deadline = Instant::now() + patience;
+        let mut state = self.lock();
+        while state.ended_at.is_none() && (state.held.is_some() || state.lacks_last_map()) {
+            let now = Instant::now();
+            if state.held.is_some() {
+                deadline = now + patience;
+            }
+            if now >= deadline {
+                return;
+            }
+            let waited = self.changed.wait_timeout(state, deadline - now);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     /// Looks at everything at once; must be quick.
     pub(super) fn look<T>(&self, look: impl FnOnce(Look<'_>) -> T) -> T {
         let mut state = self.lock();
         let signal = self.signal(&state);
+        // The freshest frame may still be taken, until the run is over.
+        let end = state.shown().map(|shown| shown.index);
+        let end = end.map_or(0, |index| index + u64::from(state.ended_at.is_some()));
+        let untaken = state.untaken_before(end);
         let state = &mut *state;
         look(Look {
             meters: &mut state.meters,
+            untaken,
             settings: &state.settings,
             signal: &signal,
             is_frozen: state.held.is_some(),
@@ -369,6 +393,8 @@ impl Desk {
 /// All that a viewer may be told.
 pub(super) struct Look<'a> {
     pub(super) meters: &'a mut Meters,
+    /// Frames that came since a worker took the last one and that none will take: dropped, too.
+    pub(super) untaken: u64,
     pub(super) settings: &'a Settings,
     pub(super) signal: &'a Signal,
     pub(super) is_frozen: bool,

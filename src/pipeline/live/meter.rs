@@ -132,7 +132,7 @@ pub(super) struct Meters {
     pub(super) shown: Rate,
     /// Explanations that were finished.
     pub(super) explained: Rate,
-    /// Frames that came while all workers were busy.
+    /// Frames that came while all workers were busy, up to the last one that a worker took.
     pub(super) dropped: u64,
     /// Frames that never were shown, because drawing was busy.
     pub(super) unshown: u64,

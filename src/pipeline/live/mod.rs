@@ -150,10 +150,15 @@ pub fn run_live(
         duration,
     } = job;
     let settings = Settings::new(question, render, &asking)?;
-    let is_endless = source.info().is_endless;
+    let (is_endless, orientation) = (source.info().is_endless, source.info().orientation);
     let (sink, recording_name) = recording.unzip();
     let view = View {
-        desk: Arc::new(Desk::new(settings, asking.model.spec().clone(), is_endless)),
+        desk: Arc::new(Desk::new(
+            settings,
+            asking.model.spec().clone(),
+            is_endless,
+            source.frame_interval(),
+        )),
         screen: Arc::new(Screen::default()),
         facts: Arc::new(Facts {
             source: source_name,
@@ -196,7 +201,11 @@ pub fn run_live(
         for number in 0..asking.workers.max(1) {
             workers.push(threads.spawn(&format!("worker-{number}"), |times| worker.run(times)));
         }
-        let outputs = Outputs { sink, records };
+        let outputs = Outputs {
+            sink,
+            orientation,
+            records,
+        };
         let recorder = (!outputs.is_empty()).then(|| Recorder::start(scope, outputs, desk));
         let recorder = recorder.transpose().unwrap_or_else(|error| {
             failure.record(error);

@@ -11,7 +11,7 @@ use super::screen::{Screen, Shown};
 use super::settings::Question;
 use super::tape::{Pending, Tape};
 use crate::error::{Result, Stage};
-use crate::frame::{FrameShape, Picture};
+use crate::frame::{FrameShape, Orientation, Picture};
 use crate::picture::SampleSpace;
 use crate::pipeline::Options;
 use crate::pipeline::describe::label;
@@ -40,7 +40,7 @@ pub(super) struct Presenter<'a, 'scope> {
 pub(super) struct Presented<'a, 'scope> {
     pub(super) tape: Tape<'a, 'scope>,
     drawn: Drawn,
-    renderer: Option<(RenderOptions, FrameShape, Renderer)>,
+    renderer: Option<(RenderOptions, FrameShape, Orientation, Renderer)>,
     frame: Option<Arc<Captured>>,
     explanation: Option<Arc<LiveExplanation>>,
     /// What the panels answer.
@@ -251,14 +251,14 @@ impl Presenter<'_, '_> {
 
     /// The renderer for such frames, made anew when they or the wishes change.
     fn renderer(&mut self, frame: &Captured, render: RenderOptions) -> Result<&mut Renderer> {
-        let shape = frame.shape();
+        let (shape, orientation) = (frame.shape(), frame.orientation);
         let picture = &frame.picture;
-        let fits = |(with, of, renderer): &(RenderOptions, FrameShape, Renderer)| {
-            let drawn = renderer.shape();
-            *with == render
-                && *of == shape
-                && (drawn.format, drawn.color) == (picture.format, picture.color)
-        };
+        let fits =
+            |(with, of, turned, renderer): &(RenderOptions, FrameShape, Orientation, Renderer)| {
+                let drawn = renderer.shape();
+                (*with, *of, *turned) == (render, shape, orientation)
+                    && (drawn.format, drawn.color) == (picture.format, picture.color)
+            };
         let kept = self.state.renderer.take().filter(fits);
         let made = match kept {
             Some(kept) => kept,
@@ -269,12 +269,12 @@ impl Presenter<'_, '_> {
                     shape.height,
                     picture.format,
                     picture.color,
-                    frame.orientation,
+                    orientation,
                 )?;
-                (render, shape, renderer)
+                (render, shape, orientation, renderer)
             }
         };
-        Ok(&mut self.state.renderer.insert(made).2)
+        Ok(&mut self.state.renderer.insert(made).3)
     }
 
     /// Records the pending picture, now that a later one takes its place.
@@ -328,7 +328,9 @@ impl Presenter<'_, '_> {
         }
         self.desk.look(|look| look.meters.losses += 1);
         if self.state.tape.has_begun() {
-            self.state.tape.record_plain(blank.at, &drawn);
+            self.state
+                .tape
+                .record_plain(blank.at, &drawn, blank.orientation);
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use super::desk::Desk;
 use super::messages::End;
 use super::records::LiveRecords;
 use crate::error::{Error, ErrorKind, Result, Stage};
-use crate::frame::Frame;
+use crate::frame::{Frame, Orientation};
 use crate::pipeline::failure::FirstFailure;
 use crate::pipeline::report::StageTimes;
 use crate::records::Record;
@@ -24,6 +24,8 @@ const LAST_PICTURES_TIME: Duration = Duration::from_millis(400);
 /// A picture to be recorded.
 pub(super) struct Item {
     pub(super) frame: Frame,
+    /// How the picture is turned to stand upright.
+    pub(super) orientation: Orientation,
     /// None for pictures without a map.
     pub(super) records: Vec<Record>,
     /// When time 0 was.
@@ -33,6 +35,8 @@ pub(super) struct Item {
 /// Where recorded things go.
 pub(super) struct Outputs {
     pub(super) sink: Option<Box<dyn FrameSink + Send>>,
+    /// How the recording's pictures are turned to stand upright: one for all, a source that is opened again may have another.
+    pub(super) orientation: Orientation,
     pub(super) records: Option<LiveRecords>,
 }
 
@@ -125,8 +129,15 @@ impl Outputs {
     fn write(&mut self, item: Item, recorded: &mut Recorded) -> Result<()> {
         let encode = &mut recorded.times.encode;
         if let Some(sink) = &mut self.sink {
+            let mut frame = item.frame;
+            let turn = item.orientation.relative_to(self.orientation);
             encode
-                .measure(|| sink.write(item.frame))
+                .measure(|| {
+                    if turn != Orientation::default() {
+                        frame.picture = frame.picture.turned(turn);
+                    }
+                    sink.write(frame)
+                })
                 .map_err(|error| error.at_stage(Stage::Encode))?;
         }
         recorded.frames += 1;

@@ -197,7 +197,7 @@ fn counts(look: &Look<'_>) -> Counts {
         captured: meters.captured.count,
         shown: meters.shown.count,
         explained: meters.explained.count,
-        dropped: meters.dropped,
+        dropped: meters.dropped + look.untaken,
         unshown: meters.unshown,
         unrecorded: meters.unrecorded,
     }

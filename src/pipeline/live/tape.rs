@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::desk::Desk;
 use super::messages::Captured;
 use super::recorder::{Item, Recorder};
-use crate::frame::{Frame, FrameIndex, Picture, Pts, TimeBase};
+use crate::frame::{Frame, FrameIndex, Orientation, Picture, Pts, TimeBase};
 use crate::records::{Flag, Record};
 
 /// A last picture that stood less than this needs no end of its own.
@@ -35,8 +35,8 @@ pub(super) struct Tape<'a, 'scope> {
     last_ticks: Option<i64>,
     /// The last frame that was given to be recorded.
     last_frame: Option<u64>,
-    /// When the last recorded picture was captured, and the picture.
-    last_picture: Option<(Instant, Arc<Picture>)>,
+    /// When the last recorded picture was captured, the picture, and how it is turned to stand upright.
+    last_picture: Option<(Instant, Arc<Picture>, Orientation)>,
     /// Frames recorded; without a recording, frames shown until the next one came.
     pub(super) frames_out: u64,
     pub(super) no_positive_evidence: u64,
@@ -79,26 +79,37 @@ impl<'a, 'scope> Tape<'a, 'scope> {
         }
         let lacks_evidence = |record: &Record| record.flags.contains(&Flag::NoPositiveEvidence);
         self.no_positive_evidence += u64::from(records.iter().any(lacks_evidence));
-        self.record(frame.at, &picture, records);
+        self.record(frame.at, &picture, frame.orientation, records);
     }
 
     /// Records a picture without a map.
-    pub(super) fn record_plain(&mut self, at: Instant, picture: &Arc<Picture>) {
-        self.record(at, picture, Vec::new());
+    pub(super) fn record_plain(
+        &mut self,
+        at: Instant,
+        picture: &Arc<Picture>,
+        orientation: Orientation,
+    ) {
+        self.record(at, picture, orientation, Vec::new());
     }
 
     /// The last picture once more, if it stood for a while: the recording is as long as the run.
     pub(super) fn end(&mut self) {
-        if let Some((at, picture)) = self.last_picture.take()
+        if let Some((at, picture, orientation)) = self.last_picture.take()
             && at.elapsed() >= LEAST_LAST
         {
-            self.record_plain(Instant::now(), &picture);
+            self.record_plain(Instant::now(), &picture, orientation);
         }
     }
 
     /// Gives a picture to the record thread, with the records that belong to its index and time in the recording. If the encoder is behind, it
     /// is left out and counted.
-    fn record(&mut self, at: Instant, picture: &Arc<Picture>, mut records: Vec<Record>) {
+    fn record(
+        &mut self,
+        at: Instant,
+        picture: &Arc<Picture>,
+        orientation: Orientation,
+        mut records: Vec<Record>,
+    ) {
         let Some(recorder) = &self.recorder else {
             self.frames_out += 1;
             return;
@@ -121,6 +132,7 @@ impl<'a, 'scope> Tape<'a, 'scope> {
                     picture: Picture::clone(picture),
                     passthrough: Vec::new(),
                 },
+                orientation,
                 records,
                 epoch: system_time(epoch),
             });
@@ -130,7 +142,7 @@ impl<'a, 'scope> Tape<'a, 'scope> {
         }
         self.last_ticks = Some(ticks);
         self.frames_out += 1;
-        self.last_picture = Some((at, Arc::clone(picture)));
+        self.last_picture = Some((at, Arc::clone(picture), orientation));
     }
 }
 

@@ -251,7 +251,7 @@ impl FfmpegSink {
             Some(turn) => {
                 let height = frame.picture.height;
                 (fields, of_stream) = (turn.fields(fields, height), turn.fields(of_stream, height));
-                self.staging.fill(&turn.picture(&frame.picture))?
+                self.staging.fill(&frame.picture.turned(turn.0))?
             }
         };
         let pts = self.spacing.place(frame.pts.0);
