@@ -11,6 +11,8 @@ pub struct Damage {
     pub lost_frames: u64,
     /// Packets of audio and subtitles that the output could not take because they are malformed.
     pub bad_packets: u64,
+    /// Sentences about streams of video or audio that nobody reads, because they began too late.
+    pub unread_streams: Vec<String>,
     /// Where the video ends, and where the container says that it does, in seconds, if that is too early.
     pub ends_early: Option<(f64, f64)>,
     /// Why reading ended before the end of the input.
@@ -28,6 +30,7 @@ impl Damage {
         self.errors
             + self.lost_frames
             + self.bad_packets
+            + self.unread_streams.len() as u64
             + u64::from(self.ends_early.is_some())
             + u64::from(self.read_error.is_some())
     }
@@ -53,6 +56,7 @@ impl fmt::Display for Damage {
             "# packet of audio or subtitles is malformed and left out",
             "# packets of audio or subtitles are malformed and left out",
         );
+        parts.extend(self.unread_streams.iter().cloned());
         if let Some((end_secs, promised_secs)) = self.ends_early {
             parts.push(format!("it ends at {end_secs:.2} of {promised_secs:.2} s"));
         }
@@ -74,13 +78,15 @@ mod tests {
             errors: 3,
             lost_frames: 1,
             bad_packets: 0,
+            unread_streams: vec!["video stream 2 (h264) begins later and is not read".to_owned()],
             ends_early: Some((1.25, 4.0)),
             read_error: Some("timed out".to_owned()),
         };
-        assert_eq!(damage.count(), 6);
+        assert_eq!(damage.count(), 7);
         assert_eq!(
             damage.to_string(),
-            "3 packets or frames could not be decoded cleanly, 1 frame is lost, it ends at 1.25 of 4.00 s, \
+            "3 packets or frames could not be decoded cleanly, 1 frame is lost, video stream 2 (h264) begins later and is not read, \
+             it ends at 1.25 of 4.00 s, \
              reading ended too early: timed out"
         );
     }

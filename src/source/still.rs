@@ -1,7 +1,7 @@
 //! A still image as a stream of one frame.
 
 use std::fs::File;
-use std::io::{Cursor, Read};
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use image::metadata::Orientation as ExifOrientation;
@@ -15,6 +15,8 @@ use crate::frame::{Frame, FrameIndex, Orientation, Picture, Pts, TimeBase};
 const MAX_FILE_BYTES: u64 = 1 << 30;
 /// Largest decoded image, in bytes: 178 megapixels of 8-bit RGB. More is a mistake or an attack.
 const MAX_DECODED_BYTES: u64 = 1 << 29;
+
+const PNG_SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 
 const EXTENSIONS: [&str; 7] = ["png", "jpg", "jpeg", "bmp", "webp", "tif", "tiff"];
 
@@ -33,19 +35,49 @@ pub fn is_still_image(path: &Path) -> bool {
     is_still_image_name(path) && !begins_like_a_video(path)
 }
 
-/// Whether a regular file begins with the signature of MP4, Matroska, AVI, Ogg, FLV or a program stream.
+/// Whether a regular file begins with the signature of MP4, Matroska, AVI, Ogg, FLV or a program stream, or is an animated PNG.
 fn begins_like_a_video(path: &Path) -> bool {
-    let mut head = [0; 12];
     // A pipe may have no writer yet, and what is read from it would be missing later.
-    let is_read =
-        path.is_file() && File::open(path).is_ok_and(|mut file| file.read_exact(&mut head).is_ok());
-    is_read
-        && (&head[4..8] == b"ftyp"
-            || head.starts_with(&[0x1A, 0x45, 0xDF, 0xA3])
-            || (head.starts_with(b"RIFF") && &head[8..] == b"AVI ")
-            || head.starts_with(b"OggS")
-            || head.starts_with(b"FLV")
-            || head.starts_with(&[0, 0, 1, 0xBA]))
+    path.is_file() && File::open(path).and_then(is_video).unwrap_or(false)
+}
+
+fn is_video(mut file: File) -> io::Result<bool> {
+    let mut head = [0; 12];
+    file.read_exact(&mut head)?;
+    Ok(&head[4..8] == b"ftyp"
+        || head.starts_with(&[0x1A, 0x45, 0xDF, 0xA3])
+        || (head.starts_with(b"RIFF") && &head[8..] == b"AVI ")
+        || head.starts_with(b"OggS")
+        || head.starts_with(b"FLV")
+        || head.starts_with(&[0, 0, 1, 0xBA])
+        || (head.starts_with(PNG_SIGNATURE) && is_animated_png(file)?))
+}
+
+/// Whether a chunk before the pixels says that there are several pictures.
+fn is_animated_png(mut file: File) -> io::Result<bool> {
+    file.seek(SeekFrom::Start(PNG_SIGNATURE.len() as u64))?;
+    loop {
+        // Length, kind, and for an animation the number of pictures.
+        let mut chunk = [0; 12];
+        file.read_exact(&mut chunk)?;
+        let [l0, l1, l2, l3, kind @ .., n0, n1, n2, n3] = chunk;
+        match &kind {
+            b"acTL" => return Ok(u32::from_be_bytes([n0, n1, n2, n3]) > 1),
+            b"IDAT" | b"IEND" => return Ok(false),
+            // The checksum follows, which is as long as the number.
+            _ => file.seek(SeekFrom::Current(i64::from(u32::from_be_bytes([
+                l0, l1, l2, l3,
+            ]))))?,
+        };
+    }
+}
+
+/// Whether the header of a WebP says that there are several pictures.
+fn is_animated_webp(bytes: &[u8]) -> bool {
+    const ANIMATION: u8 = 2;
+    bytes.starts_with(b"RIFF")
+        && bytes.get(8..16) == Some(b"WEBPVP8X")
+        && bytes.get(20).is_some_and(|flags| flags & ANIMATION != 0)
 }
 
 /// One frame, decoded when the source is opened: upright, full-range RGB with 8 bits, without alpha.
@@ -74,6 +106,9 @@ impl StillSource {
         let mut notices = Vec::new();
         let image = decode(bytes).map_err(|cause| cannot_read(path, cause))?;
         let image = flatten(image, &mut notices);
+        if is_animated_webp(bytes) {
+            notices.push("only the first picture of the animation is read".to_owned());
+        }
         let (width, height) = (image.width() as usize, image.height() as usize);
         let picture = Picture::from_rgb8(width, height, image.as_raw());
         Ok(Self {
@@ -388,6 +423,29 @@ mod tests {
         }
         let line = refusal("grey.bmp", &bytes);
         assert!(line.contains("20000x20000 pixels need 1144 MiB"), "{line}");
+    }
+
+    #[test]
+    fn a_png_is_animated_if_it_says_so_before_its_pixels() {
+        let chunk = |kind: &[u8], body: &[u8]| {
+            let length = (body.len() as u32).to_be_bytes();
+            [&length[..], kind, body, &[0; 4]].concat()
+        };
+        let is_video = |pictures: u8| {
+            let chunks = [
+                chunk(b"IHDR", &[0; 13]),
+                chunk(b"acTL", &[0, 0, 0, pictures, 0, 0, 0, 0]),
+            ];
+            let (_folder, path) = written("a.png", &[PNG_SIGNATURE, &chunks.concat()].concat());
+            !is_still_image(&path)
+        };
+        assert!(is_video(2));
+        assert!(!is_video(1));
+        let (_folder, path) = saved("plain.png", scene());
+        assert!(is_still_image(&path));
+        let head = [PNG_SIGNATURE, &chunk(b"IHDR", &[0; 13])].concat();
+        let (_folder, path) = written("cut.png", &head);
+        assert!(is_still_image(&path));
     }
 
     #[test]

@@ -441,12 +441,14 @@ fn an_index_at_the_end_is_read_from_a_pipe() {
     let position = |kind: &[u8]| bytes.windows(4).position(|window| window == kind).unwrap();
     assert!(position(b"mdat") < position(b"moov"));
     let output = folder.path().join("out.mp4");
-    let arguments = ["-", output.to_str().unwrap(), "--stride", "1000"];
-    let mut child = fed_by_pipe(&bytes, &arguments);
-    drop(child.stdin.take());
-    let result = outcome(child);
-    assert_eq!(result.status.code(), Some(0), "{}", stderr(&result));
-    assert_eq!(frame_times(&output).len(), 30);
+    for name in ["-", "/dev/stdin"] {
+        let arguments = [name, output.to_str().unwrap(), "-y", "--stride", "1000"];
+        let mut child = fed_by_pipe(&bytes, &arguments);
+        drop(child.stdin.take());
+        let result = outcome(child);
+        assert_eq!(result.status.code(), Some(0), "{}", stderr(&result));
+        assert_eq!(frame_times(&output).len(), 30);
+    }
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod clips;
 mod conversion;
 mod encoding;
 mod hdr;
+mod late_streams;
 mod network;
 mod subtitles;
 mod video;

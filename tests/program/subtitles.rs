@@ -223,3 +223,29 @@ fn a_line_that_is_shown_when_the_range_begins_is_kept() {
         "{read}"
     );
 }
+
+#[test]
+fn a_line_that_began_long_before_the_range_is_kept() {
+    let files = Files::new("i.mkv", "o.mkv");
+    let line = "1\n00:00:00,100 --> 00:00:02,900\nlong\n";
+    let text = files.folder.path().join("text.srt");
+    std::fs::write(&text, line).unwrap();
+    // A seek to half a second before the start leads to a later cluster than the line's.
+    let input = [
+        "-i",
+        utf8(&text),
+        "-map",
+        "0",
+        "-map",
+        "1",
+        "-c:s",
+        "subrip",
+    ];
+    files.make(&[&input[..], &["-g", "5", "-cluster_time_limit", "400"]].concat());
+    files.convert_with(&["--start", "2"]);
+    let read = files.subtitles();
+    assert!(
+        read.contains("00:00:00,000 --> 00:00:00,900\nlong"),
+        "{read}"
+    );
+}

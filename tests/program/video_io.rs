@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::common::{decoded_frame, ffprobe, frame_times, generated, probe, run_ok};
+use crate::common::{decoded_frame, ffprobe, frame_times, generated, probe, run, run_ok};
 
 /// Explaining one frame in this many keeps tests quick where the maps do not matter.
 const SPARSE: [&str; 2] = ["--stride", "1000"];
@@ -237,4 +237,59 @@ fn transparent_webm_is_laid_over_black() {
         assert!(brightest < Some(16), "{codec}: {brightest:?}");
         assert_eq!(probe(&output, "stream_tags=alpha_mode"), "", "{codec}");
     }
+}
+
+#[test]
+fn a_second_video_with_a_time_code_and_foreign_tags_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = generated(
+        folder.path(),
+        "in.mov",
+        "-f lavfi -i testsrc2=s=64x48:r=25:d=0.2 -map 0 -map 0 -c:v libx264 -timecode 01:00:00:00 -movflags use_metadata_tags -metadata foo=1 -metadata title=x",
+    );
+    let output = folder.path().join("out.mp4");
+    let stderr = explain(&input, &output, &[]);
+    for note in [
+        "note: video stream 1 (h264) is dropped\n",
+        "note: tags are dropped, mp4 has no place for them: foo\n",
+    ] {
+        assert!(stderr.contains(note), "{stderr}");
+    }
+    assert_eq!(stderr.matches(" dropped").count(), 2, "{stderr}");
+}
+
+#[test]
+fn an_encoder_that_refuses_is_told_with_size_rate_and_unit() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = generated(
+        folder.path(),
+        "in.ts",
+        "-f lavfi -i testsrc2=s=64x48:r=25:d=0.2 -c:v libx264",
+    );
+    let output = folder.path().join("out.mkv");
+    let files = [input.to_str().unwrap(), output.to_str().unwrap()];
+    let (code, _, stderr) = run([&files[..], &["--codec", "mpeg4"]].concat());
+    assert_eq!(code, 1, "{stderr}");
+    let refusal = "mpeg4 refuses 64x48 at 25/1 frames/s in units of 1/90000 s";
+    assert!(stderr.contains(refusal), "{stderr}");
+}
+
+#[test]
+fn animations_with_the_name_of_an_image_are_read_as_videos() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = "-f lavfi -i testsrc2=s=64x48:r=5:d=1";
+    let output = folder.path().join("out.mkv");
+    let png = generated(folder.path(), "a.png", &format!("{source} -f apng"));
+    explain(&png, &output, &[]);
+    assert_eq!(frame_times(&output).len(), 5);
+    let webp = generated(
+        folder.path(),
+        "a.webp",
+        &format!("{source} -c:v libwebp_anim"),
+    );
+    let stderr = explain(&webp, &output, &[]);
+    assert!(
+        stderr.contains("only the first picture of the animation is read"),
+        "{stderr}"
+    );
 }

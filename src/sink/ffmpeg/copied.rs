@@ -7,7 +7,7 @@ use ffmpeg_next::{Error as FfmpegError, Packet, Rational, codec, encoder, media}
 
 use super::conversion::{Conversion, is_copied, substitute};
 use crate::ffmpeg_ffi::{
-    accepts_codec, codec_header, sample_rate, set_codec_tag, set_disposition, set_stream_metadata,
+    accepts_codec, codec_header, set_codec_tag, set_disposition, set_stream_metadata,
 };
 use crate::source::{CopiedStream, StreamTemplate};
 
@@ -205,10 +205,6 @@ fn conversion_for(
         input.input_index,
         id.name()
     );
-    // Announced by the container, but without a packet; muxers refuse it.
-    if input.medium == media::Type::Audio && sample_rate(&input.parameters) <= 0 {
-        return Err(format!("{subject} is dropped: it is empty or damaged"));
-    }
     if is_copied(muxer, input.medium, id, accepts_codec(output, id)) {
         return if is_header_whole(muxer, id, codec_header(&input.parameters)) {
             Ok(None)

@@ -11,6 +11,7 @@ mod round_trip;
 mod spacing;
 mod staging;
 mod subtitle;
+mod tags;
 mod turn;
 
 use std::collections::HashMap;
@@ -26,6 +27,7 @@ use self::encoder::open_encoder;
 use self::formats::{Encoding, container_for, muxer_options};
 use self::spacing::Spacing;
 use self::staging::Staging;
+use self::tags::dropped_tags;
 use self::turn::{Turn, keeps_rotation, turns};
 use super::{FrameSink, OutputSpec, PartialFile, PictureShape, Written};
 use crate::error::{Error, ErrorKind, Result};
@@ -123,6 +125,7 @@ impl FfmpegSink {
         let mut notices = Vec::new();
         if let Some(template) = template {
             notices.extend(lost_facts(template, (turn, is_as_coded), codec, muxer));
+            notices.extend(dropped_tags(&template.container_metadata, muxer));
         }
         let changed = template.filter(|_| !is_as_coded).map(|template| {
             let turned = turn.map(|turn| turn.template(template, shape.height));
@@ -143,7 +146,11 @@ impl FfmpegSink {
         let encoder = encoder.map_err(|error| {
             let (name, sample) = (&encoding.name, staging.sample());
             let (width, height) = (sample.width(), sample.height());
-            failed(&format!("{name} refuses {width}x{height}: {error}"))
+            let rate = template.and_then(|template| template.frame_rate);
+            let rate = rate.map_or(String::new(), |rate| format!(" at {rate} frames/s"));
+            failed(&format!(
+                "{name} refuses {width}x{height}{rate} in units of {time_base} s: {error}"
+            ))
         })?;
         add_video(&mut context, codec, &encoder, time_base, muxer, template)
             .map_err(|error| failed(&error))?;

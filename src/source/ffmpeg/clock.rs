@@ -17,8 +17,8 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// `container_start_micros` is when the input's earliest stream starts.
-    pub(super) fn new(range: TimeRange, container_start_micros: i64) -> Result<Self> {
+    /// `earliest_micros` is when the earliest stream that is read starts.
+    pub(super) fn new(range: TimeRange, earliest_micros: i64) -> Result<Self> {
         let start_secs = range.start_secs.unwrap_or(0.0);
         let end_secs = range.end_secs.unwrap_or(f64::INFINITY);
         let is_valid = start_secs.is_finite() && start_secs >= 0.0 && end_secs > start_secs;
@@ -31,7 +31,7 @@ impl Window {
                 ),
             ));
         }
-        let micros = |secs: f64| container_start_micros.saturating_add((secs * 1e6).round() as i64);
+        let micros = |secs: f64| earliest_micros.saturating_add((secs * 1e6).round() as i64);
         Ok(Self {
             start_micros: micros(start_secs),
             end_micros: range.end_secs.filter(|secs| secs.is_finite()).map(micros),

@@ -24,6 +24,8 @@ struct Clock {
 /// Takes jumps out of the times of packets. Streams keep their distance: the second one to jump follows the first.
 #[derive(Debug, Default)]
 pub(super) struct Continuity {
+    /// Whether steps ahead are pauses, however long.
+    keeps_pauses: bool,
     clocks: HashMap<usize, Clock>,
     /// The offset of the stream that jumped last.
     offset_micros: i64,
@@ -32,6 +34,14 @@ pub(super) struct Continuity {
 }
 
 impl Continuity {
+    /// `keeps_pauses`: for containers whose clock only jumps back, as Ogg's does where another stream was joined.
+    pub(super) fn new(keeps_pauses: bool) -> Self {
+        Self {
+            keeps_pauses,
+            ..Self::default()
+        }
+    }
+
     /// Moves the packet's times; says whether its stream's clock jumped just before it. The times of a `is_sparse` stream, such as
     /// subtitles, say nothing about its clock.
     pub(super) fn apply(
@@ -84,8 +94,9 @@ impl Continuity {
         let placed = micros.saturating_add(known.offset_micros);
         let steps_back = placed < known.last_micros.saturating_sub(BACKWARD_MICROS);
         // Where another stream went on meanwhile, this one only paused.
-        let leaps =
-            placed > known.end_micros.saturating_add(FORWARD_MICROS) && !is_near(placed, &others);
+        let leaps = !self.keeps_pauses
+            && placed > known.end_micros.saturating_add(FORWARD_MICROS)
+            && !is_near(placed, &others);
         let mut moved_offset = known.offset_micros;
         if steps_back || leaps {
             let followed = micros.saturating_add(offset);
@@ -135,6 +146,11 @@ mod tests {
             assert_eq!(continuity.offset_for(0, micros, FRAME), 0);
         }
         assert_eq!(continuity.offset_for(0, 40_000_000, FRAME), -22_960_000);
+        let mut ogg = Continuity::new(true);
+        for micros in [0, 40_000_000] {
+            assert_eq!(ogg.offset_for(0, micros, FRAME), 0);
+        }
+        assert_eq!(ogg.offset_for(0, 0, FRAME), 40_040_000);
     }
 
     #[test]

@@ -67,6 +67,12 @@ impl StreamFacts {
     }
 }
 
+/// Whether `name` is among FFmpeg's names of the container's format.
+pub(super) fn has_format(input: &context::Input, name: &str) -> bool {
+    let format = input.format();
+    format.name().split(',').any(|known| known == name)
+}
+
 /// Reads `HH:MM:SS.fraction`, as Matroska's tags have it.
 fn parse_clock(text: &str) -> Option<f64> {
     let mut parts = text.split(':').map(str::parse::<f64>);

@@ -5,6 +5,7 @@ mod continuity;
 mod convert;
 mod deinterlace;
 mod facts;
+mod late;
 mod open;
 mod passthrough;
 mod pipe;
@@ -23,18 +24,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ffmpeg_next::frame::Video as DecodedFrame;
 use ffmpeg_next::util::frame::side_data;
-use ffmpeg_next::{Packet, Rational};
+use ffmpeg_next::{Packet, Rational, media};
 
 pub use template::{CopiedStream, StreamTemplate};
 
 use self::clock::Window;
 use self::convert::{Converter, Target};
-use self::facts::{StreamFacts, without_stale_tags};
+use self::facts::{StreamFacts, has_format, without_stale_tags};
 use self::open::{OpenedInput, choose_video, open_input};
 use self::reader::{Reader, ReaderOptions, alpha_decoder};
 use self::rotation::{orientation, parse_display_matrix};
 use self::seek::{Position, seek_before};
-use self::template::{chapters, copied_streams, left_out_streams, light_facts, view_facts};
+use self::template::{
+    carried_start_micros, chapters, copied_streams, left_out_streams, light_facts, view_facts,
+};
 use super::{FrameSource, InputSpec, ReadOptions, SourceEnd, SourceInfo, TimeRange};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ffmpeg_ffi::{
@@ -86,17 +89,22 @@ impl FfmpegSource {
         initialize().map_err(|error| unreadable(&error))?;
         let OpenedInput {
             mut context,
-            is_seekable,
+            is_reopenable,
             starved,
         } = open_input(input, &options, cancel)?;
         let video = choose_video(&context, &name)?;
-        let container_start = container_start_micros(&context).unwrap_or(0);
+        let start_micros = carried_start_micros(&context, video)
+            .or_else(|| container_start_micros(&context))
+            .unwrap_or(0);
         let has_end = has_size(&context);
-        let window = Window::new(range, container_start)?;
-        // Standard input cannot be opened again if the seek fails, and where clocks jump nobody knows what lies at a time.
-        let can_seek = is_seekable && *input != InputSpec::Stdin && !may_jump(&context);
+        let window = Window::new(range, start_micros)?;
+        // A line that is on the screen at the start may have begun long before. From an address, all until there would have to be fetched.
+        let needs_lines =
+            matches!(input, InputSpec::Path(_)) && !options.is_live && has_distant_lines(&context);
+        // A pipe cannot be opened again if the seek fails, and where clocks jump nobody knows what lies at a time.
+        let can_seek = is_reopenable && !may_jump(&context) && !needs_lines;
         let position = if window.trims_start && can_seek {
-            seek_before(&mut context, video, &window, container_start)
+            seek_before(&mut context, video, &window, start_micros)
         } else {
             Position::Beginning
         };
@@ -314,14 +322,15 @@ impl FrameSource for FfmpegSource {
     }
 
     fn finish(&mut self) -> SourceEnd {
+        let mut notices = self.reader.late_notices();
+        if let jumps @ 1.. = self.reader.clock_jumps() {
+            notices.push(format!(
+                "the input's clock jumps ({jumps} times): its pieces are joined"
+            ));
+        }
         SourceEnd {
             damage: self.reader.damage(),
-            notices: match self.reader.clock_jumps() {
-                0 => Vec::new(),
-                jumps => vec![format!(
-                    "the input's clock jumps ({jumps} times): its pieces are joined"
-                )],
-            },
+            notices,
             passthrough: self.reader.take_passthrough(),
         }
     }
@@ -340,6 +349,13 @@ impl FfmpegSource {
         let message = format!("cannot read {}: it is damaged: {damage}", self.name);
         Err(Error::new(ErrorKind::Input, message))
     }
+}
+
+/// Whether a seek may go past subtitles that are still shown: MP4's goes to the last one of each stream.
+fn has_distant_lines(context: &ffmpeg_next::format::context::Input) -> bool {
+    let mut streams = context.streams();
+    streams.any(|stream| stream.parameters().medium() == media::Type::Subtitle)
+        && !has_format(context, "mov")
 }
 
 /// The order of a frame's fields; `None` if it is progressive.

@@ -15,8 +15,9 @@ use ffmpeg_next::{Dictionary, decoder, media};
 
 use super::super::{Device, InputSpec, ReadOptions};
 use super::pipe::Pipe;
+use super::template::is_awaited;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ffmpeg_ffi::{open_device, video_parameters};
+use crate::ffmpeg_ffi::{has_size, open_device, video_parameters};
 use crate::pipeline::CancelToken;
 
 /// How long a lost connection is tried again, at growing intervals, in seconds; the time-out where that is less.
@@ -30,14 +31,18 @@ pub(super) const DEVICE_PAUSE: Duration = Duration::from_millis(1);
 /// FFmpeg's names of formats that are text.
 const TEXT_FORMATS: [&str; 5] = ["tty", "bin", "xbin", "adf", "idf"];
 
-/// How much of standard input is looked at before deciding whether it must be spooled.
+/// How much of a file is looked at if no audio is in what FFmpeg looks at by itself: time in microseconds, and bytes, which are held meanwhile.
+const THOROUGH_ANALYSIS: [(&str, &str); 2] =
+    [("analyzeduration", "3600000000"), ("probesize", "67108864")];
+
+/// How much of a pipe is looked at before deciding whether it must be spooled.
 const PROBE_BYTES: u64 = 4096;
 
 /// An opened container.
 pub(super) struct OpenedInput {
     pub(super) context: context::Input,
-    /// Whether one can go back in it.
-    pub(super) is_seekable: bool,
+    /// Whether it can be opened again, and one can go back in it.
+    pub(super) is_reopenable: bool,
     /// Of pipes: set whenever a read has to wait for the writer.
     pub(super) starved: Option<Arc<AtomicBool>>,
 }
@@ -48,15 +53,39 @@ pub(super) fn open_input(
     options: &ReadOptions,
     cancel: &CancelToken,
 ) -> Result<OpenedInput> {
-    match input {
-        InputSpec::Path(path) => open_path(path, cancel),
+    let open = |analysis: Dictionary<'static>| match input {
+        InputSpec::Path(path) => open_path(path, analysis, cancel),
         InputSpec::Stdin => open_stdin(cancel),
-        InputSpec::Url(url) => open_url(url, &input.to_string(), options, cancel),
+        InputSpec::Url(url) => open_url(url, &input.to_string(), analysis, options, cancel),
         InputSpec::Device(device) => open_camera(device, options.network_timeout, cancel),
+    };
+    let opened = open(Dictionary::new())?;
+    let can_look_further = opened.is_reopenable && has_size(&opened.context) && !options.is_live;
+    if can_look_further && only_misses_audio(&opened.context) {
+        let mut analysis = Dictionary::new();
+        for (name, value) in THOROUGH_ANALYSIS {
+            analysis.set(name, value);
+        }
+        return Ok(open(analysis).unwrap_or(opened));
     }
+    Ok(opened)
 }
 
-fn open_path(path: &Path, cancel: &CancelToken) -> Result<OpenedInput> {
+/// Whether FFmpeg has seen packets of all streams but audio. Where it misses video too, another recording was joined to the first.
+fn only_misses_audio(context: &context::Input) -> bool {
+    let mut missed = context
+        .streams()
+        .filter(is_awaited)
+        .map(|stream| stream.parameters().medium())
+        .peekable();
+    missed.peek().is_some() && missed.all(|medium| medium == media::Type::Audio)
+}
+
+fn open_path(
+    path: &Path,
+    analysis: Dictionary<'static>,
+    cancel: &CancelToken,
+) -> Result<OpenedInput> {
     let open = || -> io::Result<(File, bool)> {
         let file = Pipe::open_file(path)?;
         let metadata = file.metadata()?;
@@ -68,24 +97,24 @@ fn open_path(path: &Path, cancel: &CancelToken) -> Result<OpenedInput> {
         }
         Ok((file, metadata.is_file()))
     };
-    let (file, is_seekable) = open().map_err(|cause| {
+    let (file, is_file) = open().map_err(|cause| {
         Error::caused_by(
             ErrorKind::Input,
             format!("cannot open {}", path.display()),
             cause,
         )
     })?;
-    let (io, starved) = if is_seekable {
-        (context::StreamIo::from_read_seek(file), None)
-    } else {
-        let pipe = Pipe::new(file, cancel);
-        let starved = pipe.starved();
-        (context::StreamIo::from_read(pipe), Some(starved))
-    };
     // The name helps to recognise formats without a signature.
-    let name = path.display().to_string();
-    let opened = open_stream(io, path.to_str(), &name, is_seekable, cancel)?;
-    Ok(OpenedInput { starved, ..opened })
+    let (file_name, name) = (path.to_str(), path.display().to_string());
+    if !is_file {
+        return open_pipe(file, file_name, &name, cancel);
+    }
+    let io = context::StreamIo::from_read_seek(file);
+    let opened = open_stream(io, file_name, &name, analysis, cancel)?;
+    Ok(OpenedInput {
+        is_reopenable: true,
+        ..opened
+    })
 }
 
 fn open_stdin(cancel: &CancelToken) -> Result<OpenedInput> {
@@ -101,12 +130,24 @@ fn open_stdin(cancel: &CancelToken) -> Result<OpenedInput> {
             return Err(cannot_read(io::Error::other("it is empty")));
         }
         let io = context::StreamIo::from_read_seek(input);
-        return open_stream(io, None, &name, true, cancel);
+        return open_stream(io, None, &name, Dictionary::new(), cancel);
     }
-    let mut input = Pipe::new(input, cancel);
-    let starved = input.starved();
+    open_pipe(input, None, &name, cancel)
+}
+
+/// Opens what comes through a pipe; an MP4 with its index at the end is spooled first.
+fn open_pipe(
+    pipe: File,
+    file_name: Option<&str>,
+    name: &str,
+    cancel: &CancelToken,
+) -> Result<OpenedInput> {
+    let cannot_read =
+        |cause: io::Error| Error::caused_by(ErrorKind::Input, format!("cannot read {name}"), cause);
+    let mut pipe = Pipe::new(pipe, cancel);
+    let starved = pipe.starved();
     let mut head = Vec::new();
-    let looked_at = (&mut input).take(PROBE_BYTES).read_to_end(&mut head);
+    let looked_at = (&mut pipe).take(PROBE_BYTES).read_to_end(&mut head);
     looked_at.map_err(cannot_read)?;
     if cancel.is_cancelled() {
         return Err(Error::cancelled());
@@ -115,7 +156,7 @@ fn open_stdin(cancel: &CancelToken) -> Result<OpenedInput> {
         return Err(cannot_read(io::Error::other("it is empty")));
     }
     let is_spooled = has_index_at_end(&head);
-    let reader = Cursor::new(head).chain(input);
+    let reader = Cursor::new(head).chain(pipe);
     let io = if is_spooled {
         let file = spool(reader, cancel).map_err(cannot_read)?;
         if cancel.is_cancelled() {
@@ -125,7 +166,7 @@ fn open_stdin(cancel: &CancelToken) -> Result<OpenedInput> {
     } else {
         context::StreamIo::from_read(reader)
     };
-    let opened = open_stream(io, None, &name, is_spooled, cancel)?;
+    let opened = open_stream(io, file_name, name, Dictionary::new(), cancel)?;
     Ok(OpenedInput {
         starved: (!is_spooled).then_some(starved),
         ..opened
@@ -179,13 +220,13 @@ fn open_stream(
     io: Result<context::StreamIo, ffmpeg_next::Error>,
     file_name: Option<&str>,
     description: &str,
-    is_seekable: bool,
+    options: Dictionary<'static>,
     cancel: &CancelToken,
 ) -> Result<OpenedInput> {
     let interrupt = cancel.clone();
     let context = io
         .and_then(|io| {
-            format::input_from_stream_with_interrupt(io, file_name, None, move || {
+            format::input_from_stream_with_interrupt(io, file_name, Some(options), move || {
                 interrupt.is_cancelled()
             })
         })
@@ -198,7 +239,7 @@ fn open_stream(
     }
     Ok(OpenedInput {
         context,
-        is_seekable,
+        is_reopenable: false,
         starved: None,
     })
 }
@@ -206,6 +247,7 @@ fn open_stream(
 fn open_url(
     url: &str,
     name: &str,
+    mut options: Dictionary<'static>,
     reading: &ReadOptions,
     cancel: &CancelToken,
 ) -> Result<OpenedInput> {
@@ -218,7 +260,6 @@ fn open_url(
     }
     let timeout_micros = timeout.as_micros().to_string();
     let reconnect_secs = timeout.as_secs().clamp(1, MAXIMUM_RECONNECT_SECS);
-    let mut options = Dictionary::new();
     options.set("rw_timeout", &timeout_micros);
     // RTSP has a name of its own for it.
     if url.starts_with("rtsp") {
@@ -248,7 +289,7 @@ fn open_url(
             })?;
     Ok(OpenedInput {
         context,
-        is_seekable: true,
+        is_reopenable: true,
         starved: None,
     })
 }
@@ -284,7 +325,7 @@ fn open_camera(device: &Device, timeout: Duration, cancel: &CancelToken) -> Resu
     })?;
     Ok(OpenedInput {
         context,
-        is_seekable: false,
+        is_reopenable: false,
         starved: None,
     })
 }

@@ -8,8 +8,8 @@ use super::template::CopiedStream;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Most bytes of packets between two video frames. Containers interleave every second or so, but a video that is shorter than its audio leaves all
-/// the rest to its last frame: this is four hours of AAC.
-const MAXIMUM_PENDING_BYTES: usize = 256 << 20;
+/// the rest to its last frame: this is 16 hours of AAC, or an hour and a half of uncompressed stereo.
+const MAXIMUM_PENDING_BYTES: usize = 1 << 30;
 /// How far behind a range's end packets are searched that lie inside it.
 const MAXIMUM_INTERLEAVE_SECS: f64 = 2.0;
 

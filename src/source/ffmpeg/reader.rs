@@ -11,7 +11,8 @@ use super::MAXIMUM_PIXELS;
 use super::clock::{FrameClock, Placement, Window};
 use super::continuity::Continuity;
 use super::deinterlace::Deinterlacer;
-use super::facts::StreamFacts;
+use super::facts::{StreamFacts, has_format};
+use super::late::LateStreams;
 use super::open::DEVICE_PAUSE;
 use super::passthrough::Passthrough;
 use super::runway::Runway;
@@ -70,6 +71,8 @@ pub(super) struct Reader {
     /// None where no clock may jump.
     continuity: Option<Continuity>,
     others: Passthrough,
+    /// None where other streams are not wanted.
+    late: Option<LateStreams>,
     state: State,
     patience: Duration,
     cancel: CancelToken,
@@ -94,13 +97,16 @@ impl Reader {
             patience,
             ..
         } = options;
+        let late = (!options.is_live).then(|| LateStreams::new(&input, video));
         let is_read =
             |index| index == video || streams.iter().any(|stream| stream.input_index == index);
+        let is_awaited = |index| late.as_ref().is_some_and(|late| late.awaits(index));
         let indices = 0..input.streams().len();
         let hears_all = indices.clone().all(is_read);
-        for index in indices.filter(|index| !is_read(*index)) {
+        for index in indices.filter(|index| !is_read(*index) && !is_awaited(*index)) {
             discard_stream(&mut input, index);
         }
+        let keeps_pauses = has_format(&input, "ogg");
         Ok(Self {
             decoded: frame::Video::empty(),
             tally: Tally::default(),
@@ -114,8 +120,9 @@ impl Reader {
             video,
             time_base: facts.time_base,
             clock: FrameClock::new(&window, facts.time_base, frame_rate),
-            continuity: may_jump(&input).then(Continuity::default),
+            continuity: may_jump(&input).then(|| Continuity::new(keeps_pauses)),
             others: Passthrough::new(streams, &window),
+            late,
             state: State::Reading,
             patience,
             cancel: cancel.clone(),
@@ -195,12 +202,23 @@ impl Reader {
             State::Reading | State::Draining => self.tally.damage_so_far(),
         };
         damage.bad_packets = self.others.bad_packets;
+        damage.unread_streams = self
+            .late
+            .as_ref()
+            .map_or(Vec::new(), |late| late.lost.clone());
         damage
     }
 
     /// How often the input's clock jumped.
     pub(super) fn clock_jumps(&self) -> u64 {
         self.continuity.as_ref().map_or(0, |known| known.jumps)
+    }
+
+    /// What the user should be told of streams that began later.
+    pub(super) fn late_notices(&self) -> Vec<String> {
+        self.late
+            .as_ref()
+            .map_or(Vec::new(), |late| late.notices.clone())
     }
 
     /// Packets of other streams read since the last call.
@@ -290,7 +308,12 @@ impl Reader {
         let (time_base, is_sparse) = match self.others.clock_of(index) {
             _ if is_video => (self.time_base, false),
             Some(known) => known,
-            None => return,
+            None => {
+                if let Some(late) = &mut self.late {
+                    late.meet(&self.input, index);
+                }
+                return;
+            }
         };
         let jumps = self
             .continuity

@@ -6,7 +6,7 @@ use ffmpeg_next::codec::Id;
 use ffmpeg_next::format::context;
 use ffmpeg_next::{Error as FfmpegError, Packet, Rational, Rescale, frame, rescale};
 
-use super::facts::StreamFacts;
+use super::facts::{StreamFacts, has_format};
 use crate::ffmpeg_ffi::{duration_is_from_header, index_entries, is_discarded};
 use crate::source::Damage;
 
@@ -193,8 +193,7 @@ impl Promise {
                 | Id::HUFFYUV
                 | Id::DNXHD
         );
-        let format = input.format();
-        let is_mov = format.name().split(',').any(|name| name == "mov");
+        let is_mov = has_format(input, "mov");
         let container_secs = input.duration() as f64 / f64::from(ffmpeg_next::ffi::AV_TIME_BASE);
         let end = match (facts.tagged_end_secs, frame_rate) {
             // Edit lists make a track's duration there another thing than what is shown of it.

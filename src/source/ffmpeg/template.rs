@@ -7,12 +7,13 @@ use ffmpeg_next::codec::packet::side_data;
 use ffmpeg_next::format::context;
 use ffmpeg_next::format::stream::{Disposition, Stream};
 use ffmpeg_next::util::frame::side_data::Type as InFrame;
-use ffmpeg_next::{Rational, Rescale, codec, frame, media, rescale};
+use ffmpeg_next::{Rational, Rescale, codec, decoder, frame, media, rescale};
 
 use super::clock::Window;
 use super::facts::without_stale_tags;
 use crate::ffmpeg_ffi::{
-    ColorTags, Metadata, chapter_metadata, disposition, is_left_out, programs, stream_metadata,
+    ColorTags, Metadata, chapter_metadata, disposition, is_left_out, programs, sample_rate,
+    stream_metadata, video_parameters,
 };
 
 /// Everything a video sink needs to know about the input so that nothing is lost: pixel shape, frame
@@ -112,8 +113,7 @@ pub(super) fn copied_streams(input: &context::Input, video: usize) -> Vec<Copied
     let programs = programs(input);
     input
         .streams()
-        .filter(|stream| is_copied(stream.parameters().medium()))
-        .filter(|stream| belongs_to(video, stream.index(), &programs))
+        .filter(|stream| is_copied(stream) && belongs_to(video, stream.index(), &programs))
         .map(|stream| CopiedStream {
             input_index: stream.index(),
             medium: stream.parameters().medium(),
@@ -125,50 +125,99 @@ pub(super) fn copied_streams(input: &context::Input, video: usize) -> Vec<Copied
         .collect()
 }
 
+/// When the earliest of the video and the streams that are copied starts, in microseconds. As in FFmpeg's own start of a container, text that
+/// begins more than a second before all else does not count.
+pub(super) fn carried_start_micros(input: &context::Input, video: usize) -> Option<i64> {
+    let programs = programs(input);
+    let earliest = |is_text: bool| {
+        input
+            .streams()
+            .filter(|stream| stream.index() == video || is_copied(stream))
+            .filter(|stream| belongs_to(video, stream.index(), &programs))
+            .filter(|stream| (stream.parameters().medium() == media::Type::Subtitle) == is_text)
+            .filter(|stream| stream.start_time() != ffmpeg_next::ffi::AV_NOPTS_VALUE)
+            .map(|stream| {
+                let ticks = stream.start_time();
+                ticks.rescale(stream.time_base(), rescale::TIME_BASE)
+            })
+            .min()
+    };
+    let start = earliest(false)?;
+    let of_text = earliest(true).filter(|text| start.saturating_sub(*text) < 1_000_000);
+    Some(of_text.map_or(start, |text| text.min(start)))
+}
+
+/// Whether FFmpeg knows more of a stream than its codec. Of one whose first packets come late, it has only seen the announcement.
+fn is_recognised(stream: &Stream<'_>) -> bool {
+    let parameters = stream.parameters();
+    match parameters.medium() {
+        media::Type::Audio => sample_rate(&parameters) > 0,
+        media::Type::Video => video_parameters(&parameters).width > 0 || is_cover(stream),
+        _ => true,
+    }
+}
+
+/// Whether packets of a stream may still come that tell what it holds.
+pub(super) fn is_awaited(stream: &Stream<'_>) -> bool {
+    !is_recognised(stream) && decoder::find(stream.parameters().id()).is_some()
+}
+
+fn is_cover(stream: &Stream<'_>) -> bool {
+    stream.disposition().contains(Disposition::ATTACHED_PIC)
+}
+
 /// Whether a stream is of a program of `video`, or of none at all.
-fn belongs_to(video: usize, stream: usize, programs: &[Vec<usize>]) -> bool {
+pub(super) fn belongs_to(video: usize, stream: usize, programs: &[Vec<usize>]) -> bool {
     let is_in_program = |stream| programs.iter().any(|program| program.contains(&stream));
     let is_with_video =
         |program: &Vec<usize>| program.contains(&video) && program.contains(&stream);
     !is_in_program(video) || !is_in_program(stream) || programs.iter().any(is_with_video)
 }
 
-fn is_copied(medium: media::Type) -> bool {
-    matches!(
-        medium,
+fn is_copied(stream: &Stream<'_>) -> bool {
+    let is_copied_medium = matches!(
+        stream.parameters().medium(),
         media::Type::Audio | media::Type::Subtitle | media::Type::Attachment
-    )
+    );
+    is_copied_medium && is_recognised(stream)
+}
+
+/// What a stream is called in messages.
+pub(super) fn title(stream: &Stream<'_>) -> String {
+    let parameters = stream.parameters();
+    let kind = match parameters.medium() {
+        _ if is_cover(stream) => "cover picture",
+        media::Type::Video => "video stream",
+        media::Type::Audio => "audio stream",
+        media::Type::Subtitle => "subtitle stream",
+        media::Type::Data => "data stream",
+        _ => "stream",
+    };
+    format!("{kind} {} ({})", stream.index(), parameters.id().name())
 }
 
 /// A notice for each stream that is neither explained nor copied.
 pub(super) fn left_out_streams(input: &context::Input, video: usize) -> Vec<String> {
     let programs = programs(input);
     let notice = |stream: Stream<'_>| {
-        let parameters = stream.parameters();
         let is_of_video = belongs_to(video, stream.index(), &programs);
-        let is_carried = stream.index() == video || (is_of_video && is_copied(parameters.medium()));
-        // A time code is a tag too, which is kept, and muxers make its stream anew.
-        let is_time_code = stream_metadata(&stream)
-            .iter()
-            .any(|(key, _)| key.to_bytes() == b"timecode");
+        let is_carried = stream.index() == video || (is_of_video && is_copied(&stream));
+        // A time code is a tag too, which is kept, and muxers make its stream anew. The streams that it is of have the tag as well.
+        let is_time_code = stream.parameters().medium() == media::Type::Data
+            && stream_metadata(&stream)
+                .iter()
+                .any(|(key, _)| key.to_bytes() == b"timecode");
         if is_carried || is_left_out(&stream) || is_time_code {
             return None;
         }
-        let kind = match parameters.medium() {
-            _ if stream.disposition().contains(Disposition::ATTACHED_PIC) => "cover picture",
-            media::Type::Video => "video stream",
-            media::Type::Audio => "audio stream",
-            media::Type::Subtitle => "subtitle stream",
-            media::Type::Data => "data stream",
-            _ => "stream",
-        };
-        let (index, codec) = (stream.index(), parameters.id().name());
-        let reason = if is_of_video {
-            ""
-        } else {
+        let reason = if !is_of_video {
             ": it is of another program"
+        } else if !is_recognised(&stream) {
+            ": it is empty, damaged, or begins too late to be recognised"
+        } else {
+            ""
         };
-        Some(format!("{kind} {index} ({codec}) is dropped{reason}"))
+        Some(format!("{} is dropped{reason}", title(&stream)))
     };
     input.streams().filter_map(notice).collect()
 }
