@@ -178,7 +178,12 @@ pub(super) fn run(args: EvaluateArgs) -> anyhow::Result<Outcome> {
     progress.finish();
     if is_interrupted {
         let (done, all) = (reports.len(), args.images.len());
-        console.info(&format!("stopped after {done} of {all} pictures"));
+        let left_out = if args.no_randomisation {
+            ""
+        } else {
+            ", without the check with random weights"
+        };
+        console.info(&format!("stopped after {done} of {all} pictures{left_out}"));
     }
     let evaluation = Evaluation {
         version: env!("CARGO_PKG_VERSION"),

@@ -183,9 +183,9 @@ fn lacking(kind: FindingKind, review: &Review, longest_video: usize) -> Option<S
             longest_video >= FEWEST_FRAMES,
             format!("no video with {FEWEST_FRAMES} sampled frames"),
         ),
-        FindingKind::Damaged => (review.counts.videos > 0, "no videos".to_owned()),
+        FindingKind::Damaged => (review.counts.videos > 0, "no readable videos".to_owned()),
         FindingKind::Unreadable => (true, String::new()),
-        _ => (records > 0, "no pictures".to_owned()),
+        _ => (records > 0, "no readable pictures".to_owned()),
     };
     (!is_there).then_some(lacking)
 }
@@ -221,7 +221,13 @@ mod tests {
         let none = lacking(&review, 0);
         assert_eq!(
             none,
-            [cluster, "no labels", "no boxes", frames, "no videos"]
+            [
+                cluster,
+                "no labels",
+                "no boxes",
+                frames,
+                "no readable videos"
+            ]
         );
         review.statistics.boxed = 1;
         review.counts.videos = 1;

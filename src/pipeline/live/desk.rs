@@ -349,12 +349,15 @@ impl Desk {
     /// Waits as long as a frame is held, then until the newest one is explained or the time is up; or until the run is over.
     pub(super) fn wait_for_last_map(&self, patience: Duration) {
         let mut deadline = Instant::now() + patience;
+        let mut was_held = false;
         let mut state = self.lock();
         while state.ended_at.is_none() && (state.held.is_some() || state.lacks_last_map()) {
             let now = Instant::now();
-            if state.held.is_some() {
+            let is_held = state.held.is_some();
+            if is_held || was_held {
                 deadline = now + patience;
             }
+            was_held = is_held;
             if now >= deadline {
                 return;
             }

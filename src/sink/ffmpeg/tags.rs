@@ -5,7 +5,10 @@ use crate::ffmpeg_ffi::Metadata;
 /// What FFmpeg writes into MP4. With its option `use_metadata_tags` it would write all, but also those that players know in another place than they look.
 const OF_MP4: &str = "title artist album_artist composer album date comment genre copyright grouping lyrics description synopsis show episode_id \
     network keywords episode_sort season_number media_type hd_video gapless_playback compilation track disc tmpo location creation_time timecode";
-const OF_MOV: &str = "title artist album date comment genre copyright make model keywords location creation_time timecode";
+const OF_MOV: &str = "title artist author album date comment genre copyright make model keywords location creation_time timecode";
+
+/// Names of programs, which every muxer sets anew.
+const OF_MUXERS: [&str; 2] = ["encoder", "software"];
 
 /// A notice that names the container's tags that `muxer` leaves out without a word.
 pub(super) fn dropped_tags(tags: &Metadata, muxer: &str) -> Option<String> {
@@ -22,6 +25,7 @@ pub(super) fn dropped_tags(tags: &Metadata, muxer: &str) -> Option<String> {
             let name = key.split('-').next().unwrap_or_default();
             !known
                 .split(' ')
+                .chain(OF_MUXERS)
                 .any(|known| known.eq_ignore_ascii_case(name))
         })
         .collect();
@@ -37,7 +41,7 @@ mod tests {
 
     #[test]
     fn only_what_the_container_has_no_place_for_is_named() {
-        let tags = ["TITLE", "location-eng", "make", "foo"];
+        let tags = ["TITLE", "location-eng", "Software", "make", "foo"];
         let tags = tags.map(|key| (std::ffi::CString::new(key).unwrap(), c"x".to_owned()));
         let dropped = |muxer| dropped_tags(&tags.to_vec(), muxer);
         assert!(

@@ -72,6 +72,9 @@ pub struct FfmpegSource {
     next_index: u64,
 }
 
+/// No line of text is looked for that began longer before the range, in microseconds: a minute is read in a moment, an hour is not.
+const LINE_MICROS: i64 = 60_000_000;
+
 impl FfmpegSource {
     /// Opens the input, chooses the best video stream and decodes its first frame in the range.
     ///
@@ -98,13 +101,14 @@ impl FfmpegSource {
             .unwrap_or(0);
         let has_end = has_size(&context);
         let window = Window::new(range, start_micros)?;
-        // A line that is on the screen at the start may have begun long before. From an address, all until there would have to be fetched.
+        // A line that is on the screen at the start may have begun long before. From an address, all since then would have to be fetched.
         let needs_lines =
             matches!(input, InputSpec::Path(_)) && !options.is_live && has_distant_lines(&context);
+        let lead_micros = if needs_lines { LINE_MICROS } else { 0 };
         // A pipe cannot be opened again if the seek fails, and where clocks jump nobody knows what lies at a time.
-        let can_seek = is_reopenable && !may_jump(&context) && !needs_lines;
+        let can_seek = is_reopenable && !may_jump(&context);
         let position = if window.trims_start && can_seek {
-            seek_before(&mut context, video, &window, start_micros)
+            seek_before(&mut context, video, &window, start_micros, lead_micros)
         } else {
             Position::Beginning
         };

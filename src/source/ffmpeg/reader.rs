@@ -113,7 +113,8 @@ impl Reader {
             promise: Promise::of(&input, facts, (video, hears_all), frame_rate),
             from_beginning: !window.trims_start,
             awaits_key_frame,
-            runway: (window.trims_start && !awaits_key_frame)
+            runway: window
+                .trims_start
                 .then(|| Runway::new(window.start_ticks(facts.time_base))),
             decoder,
             deinterlacer: deinterlace.then(Deinterlacer::new),

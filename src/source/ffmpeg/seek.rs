@@ -23,18 +23,19 @@ pub(super) enum Position {
     Lost,
 }
 
-/// Goes to a key frame of stream `video` that lies before the window, in an input that starts at `earliest_micros`.
+/// Goes to a key frame of stream `video` that lies at least `lead_micros` before the window, in an input that starts at `earliest_micros`.
 pub(super) fn seek_before(
     input: &mut context::Input,
     video: usize,
     window: &Window,
     earliest_micros: i64,
+    lead_micros: i64,
 ) -> Position {
     let Some(time_base) = input.stream(video).map(|stream| stream.time_base()) else {
         return Position::Lost;
     };
     for (attempt, margin) in MARGINS_MICROS.into_iter().enumerate() {
-        let target = window.start_micros.saturating_sub(margin);
+        let target = window.start_micros.saturating_sub(margin + lead_micros);
         if target <= earliest_micros {
             return if attempt == 0 {
                 Position::Beginning
