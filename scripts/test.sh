@@ -35,7 +35,7 @@ check_unsafe_rooms() {
 
 run_tests() {
     if cargo nextest --version >/dev/null 2>&1; then
-        cargo nextest run --locked --lib --bins --tests --test-threads "$(($(nproc) + 1))"
+        cargo nextest run --locked --lib --bins --tests
     else
         cargo test --locked --lib --bins --tests
     fi
